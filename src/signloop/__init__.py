@@ -1,0 +1,1 @@
+"""Signloop: recordings in, verified labels and better models out."""

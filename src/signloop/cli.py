@@ -1,0 +1,320 @@
+"""The `signloop` command: every subcommand reads its arguments, finds the project, calls one function and prints its report."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from signloop.core.errors import ConfigError, DataError
+from signloop.core.files import read_json, write_json
+from signloop.stages import _edge
+from signloop.stages._edge import find_project, guarded, progress, read_params, set_up_logging
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="One person verifies in minutes what two models labelled; every verified label trains the next models.")
+bring = typer.Typer(no_args_is_help=True, help="Bring labels that you already have; everything is checked before anything is written.")
+give = typer.Typer(no_args_is_help=True, help="Write labels for other tools.")
+publish = typer.Typer(no_args_is_help=True, help="Turn a person's work into a verified round.")
+app.add_typer(bring, name="import")
+app.add_typer(give, name="export")
+app.add_typer(publish, name="publish")
+out = Console(soft_wrap=True, highlight=False)
+Json = Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file too.")]
+Model = Annotated[str, typer.Option(help="A bundle's folder, or models:/signloop-labeller@champion.")]
+
+
+@app.command()
+def params(overrides: Annotated[list[str] | None, typer.Argument(help="Hydra overrides: detector=fcos_resnet50_fpn detector.lr=1e-4")] = None) -> None:
+    """Compose conf/ into params.yaml and record the overrides in it, for instance: signloop params +experiment=roads."""
+    composed = _edge.write_params(find_project(), overrides or [])
+    out.print(f"params.yaml written, overrides: {' '.join(composed.overrides) or 'none'}", markup=False)
+
+
+@app.command()
+def demo(
+    seeded: Annotated[int, typer.Option(min=1, help="Recordings that arrive with verified labels.")] = 24,
+    unlabelled: Annotated[int, typer.Option(min=1, help="Recordings without labels; one of them has no sign.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
+    remove: Annotated[bool, typer.Option("--remove", help="Take everything out that the demo made.")] = False,
+    test: Annotated[Path | None, typer.Option(help="Draw fresh recordings with their truth into this folder instead, to score models on.")] = None,
+    signs: Annotated[int, typer.Option(min=1, help="With --test: at least so many physical signs.")] = 300,
+) -> None:
+    """Draw recordings of a road world with exact truth, for a first run with nothing at hand."""
+    from signloop.demo import write
+
+    project = find_project()
+    if remove:
+        gone = write.remove(project.root)
+        out.print(f"{len(gone)} files and folders removed", markup=False)
+        return
+    settings = read_params(project)
+    if test is not None:
+        report = write.draw_test(test, settings.taxonomy, signs=signs, seed=seed, progress=lambda done, total: progress("drawn", done, total))
+    else:
+        size, seconds = write.estimate(seeded + unlabelled)
+        out.print(f"drawing {seeded + unlabelled} recordings: about {size / 1e6:.0f} MB and {seconds:.0f} s", markup=False)
+        report = write.draw(project.root, settings.taxonomy, settings.data, seeded=seeded, unlabelled=unlabelled, seed=seed,
+                            progress=lambda done, total: progress("drawn", done, total))
+        _dvc_add(project)
+    out.print(str(report), markup=False)
+
+
+@bring.command("coco")
+def import_coco(
+    images: Annotated[Path, typer.Argument(help="Folder of the images.")],
+    labels: Annotated[Path, typer.Argument(help="COCO file; category names must be names of the taxonomy.")],
+    name: Annotated[str, typer.Option(help="Name of the new recording of stills.")] = "imported",
+) -> None:
+    """Import images with boxes as a recording of independent stills and a verified round."""
+    from signloop.review.imports import import_coco as act
+
+    project = find_project()
+    settings = read_params(project)
+    report = act(images, labels, project.data / "recordings", project.data / "verified", settings.taxonomy, settings.data, name)
+    _dvc_add(project)
+    out.print(str(report), markup=False)
+
+
+@bring.command("crops")
+def import_crops(
+    index: Annotated[Path, typer.Argument(help="CSV with path, class_id, track_id (class_name, frame_no, width, height).")],
+    name: Annotated[str, typer.Option(help="Label of the round.")] = "crops",
+) -> None:
+    """Import labelled crops; they train the classifier only."""
+    from signloop.review.imports import import_crops as act
+
+    project = find_project()
+    settings = read_params(project)
+    report = act(index, project.data / "verified", settings.taxonomy, settings.data, name)
+    _dvc_add(project)
+    out.print(str(report), markup=False)
+
+
+@give.command("coco")
+def export_coco(
+    folder: Annotated[Path, typer.Option("--out", help="A new folder for images and annotations.json.")],
+    labels: Annotated[str, typer.Option(help="proposals: for a person to correct; final: what was verified or accepted.")] = "proposals",
+    recording: Annotated[list[str] | None, typer.Option(help="Only these recordings, by name; default: all that wait for the person.")] = None,
+) -> None:
+    """Write the proposals as COCO, to be corrected in any tool and brought back by `signloop publish coco`."""
+    from signloop.review import export
+
+    project = find_project()
+    settings = read_params(project)
+    data = project.data
+    if labels == "final":
+        report = export.export_final(data / "verified", data / "prelabels", data / "frames", folder, settings.taxonomy)
+    elif labels == "proposals":
+        report = export.export_coco(_snapshot(project, recording), data / "frames", folder, settings.taxonomy)
+    else:
+        raise ConfigError("unknown labels", where="--labels", expected="proposals or final", found=labels)
+    out.print(str(report), markup=False)
+
+
+def _waiting(project: _edge.Project, names: list[str] | None) -> list[str]:
+    """Return the ids of recordings by name, or of those that wait in the queue."""
+    from signloop.core import tables
+
+    known = {row["name"]: row["recording_id"] for row in tables.read(project.data / "frames" / "recordings.parquet", "recordings").to_pylist()}
+    if names:
+        unknown = sorted(set(names) - set(known))
+        if unknown:
+            raise DataError("unknown recordings", found=unknown, todo="`signloop status` counts them; names are those in data/recordings.")
+        return [known[name] for name in names]
+    queue = tables.read(project.data / "queue" / "queue.parquet", "queue").to_pylist()
+    return sorted({str(row["recording_id"]) for row in queue})
+
+
+def _snapshot(project: _edge.Project, names: list[str] | None) -> Path:
+    from signloop.review import snapshot
+
+    data = project.data
+    waiting = _waiting(project, names)
+    if not waiting:
+        raise DataError("nothing waits for a person", todo="Put recordings into data/recordings and run `dvc repro`.")
+    return snapshot.take(data / "prelabels", data / "frames", data / "review", waiting)
+
+
+@publish.command("coco")
+def publish_coco(
+    labels: Annotated[Path, typer.Argument(help="The corrected COCO file.")],
+    annotator: Annotated[str, typer.Option(help="Who corrected it.")] = os.environ.get("USER", "person"),
+) -> None:
+    """Turn a corrected export into a verified round: accepted, relabelled, moved, rejected, added."""
+    from signloop.review.publish import publish_coco as act
+
+    project = find_project()
+    settings = read_params(project)
+    report = act(labels, project.data / "review", project.data / "verified", settings.taxonomy, settings.data, annotator)
+    _dvc_add(project)
+    out.print(str(report), markup=False)
+
+
+@app.command("simulate-review")
+def simulate_review(
+    truth: Annotated[Path, typer.Option(help="Truth of the recordings, in the format of data/demo-truth.json.")],
+    error_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of decisions in which the person slips.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the slips.")] = 0,
+    recording: Annotated[list[str] | None, typer.Option(help="Only these recordings, by name; default: all that wait and are in the truth.")] = None,
+) -> None:
+    """Play the person from truth, with errors, and publish the round."""
+    from signloop.review.simulate import simulate_review as act
+
+    project = find_project()
+    settings = read_params(project)
+    names = recording or _names_in(project, truth)
+    report = act(_snapshot(project, names), truth, project.data / "verified", settings.taxonomy, settings.data, error_rate=error_rate, seed=seed)
+    _dvc_add(project)
+    out.print(str(report), markup=False)
+
+
+def _names_in(project: _edge.Project, truth: Path) -> list[str]:
+    """Return the recordings that wait for a person and of which the truth is known."""
+    from signloop.core import tables
+
+    waiting = set(_waiting(project, None))
+    known = {str(video["file_name"]) for video in read_json(truth)["videos"]}
+    rows = tables.read(project.data / "frames" / "recordings.parquet", "recordings").to_pylist()
+    found = [str(row["name"]) for row in rows if row["recording_id"] in waiting and row["name"] in known]
+    if not found:
+        raise DataError("no recording of this truth waits for a person", where=truth, todo="Run `dvc repro` first.")
+    return found
+
+
+def _dvc_add(project: _edge.Project) -> None:
+    """Let DVC own the rounds; git keeps the pointer."""
+    if not shutil.which("dvc") or not (project.root / ".dvc").is_dir():
+        return
+    done = subprocess.run(["dvc", "add", "--quiet", "data/verified"], cwd=project.root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DataError("the round is written, but DVC could not take it in", found=done.stderr.strip(), todo="Run `dvc add data/verified`.")
+
+
+def _runtime(project: _edge.Project, model: str, settings: Any) -> Any:
+    """Load a bundle from a folder or the registry."""
+    from signloop.models.bundle import pick_device, read_bundle
+    from signloop.models.runtime import Runtime
+
+    folder = Path(model)
+    if model.startswith("models:/"):
+        from signloop.registry import store, versions
+
+        store.prepare(project.mlflow_uri, project.artifact_root)
+        version = versions.resolve(project.mlflow_uri, model)
+        folder = project.root / ".dvc" / "tmp" / "models" / version.model_id
+        if not folder.exists():
+            versions.fetch(project.mlflow_uri, version.version, folder)
+    return Runtime(read_bundle(folder), pick_device(settings.trainer.accelerator), settings.prelabel.precision)
+
+
+@app.command()
+def score(
+    model: Model = "models:/signloop-labeller@champion",
+    images: Annotated[Path | None, typer.Option(help="Folder of stills.")] = None,
+    recordings: Annotated[Path | None, typer.Option(help="Folder of recordings.")] = None,
+    crops: Annotated[Path | None, typer.Option(help="CSV of labelled crops.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="COCO file of --images or --recordings.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames a second; default: every frame.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Write what was scored to this file.")] = None,
+    json_file: Json = None,
+) -> None:
+    """Score a model on labelled data that the pipeline never saw."""
+    from signloop.studies import score as study
+
+    project = find_project()
+    settings = read_params(project)
+    if sum(value is not None for value in (images, recordings, crops)) != 1:
+        raise ConfigError("choose one of --images, --recordings and --crops")
+    if crops is None and truth is None:
+        raise ConfigError("--truth is missing", todo="Give the COCO file of the images or recordings.")
+    runtime = _runtime(project, model, settings)
+    if crops is not None:
+        result = study.crops(runtime, crops, progress)
+    elif images is not None:
+        result = study.images(runtime, images, truth, progress)  # type: ignore[arg-type]
+    else:
+        result = study.recordings(runtime, recordings, truth, settings.prelabel, fps, predictions, progress)  # type: ignore[arg-type]
+    if json_file is not None:
+        write_json(json_file, result)
+    _print_numbers(result)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Predictions that `signloop score --predictions` wrote.")],
+    second: Annotated[Path, typer.Argument(help="Another model's, on the same recordings.")],
+    truth: Annotated[Path, typer.Option(help="Truth of these recordings.")],
+    json_file: Json = None,
+) -> None:
+    """Compare two models' predictions by a paired bootstrap over recordings: second minus first."""
+    from signloop.measure.score import compare_recordings
+    from signloop.measure.truth import read_truth
+
+    result = compare_recordings(read_truth(truth), read_json(first), read_json(second))
+    if json_file is not None:
+        write_json(json_file, result)
+    _print_numbers(result)
+
+
+def _print_numbers(result: dict[str, Any]) -> None:
+    table = Table("measure", "value", "95 % interval")
+    intervals = result.get("intervals") or {}
+    for key, value in result.items():
+        if key != "intervals":
+            bounds = intervals.get(key)
+            shown = f"{value:.4f}" if isinstance(value, float) else json.dumps(value)
+            table.add_row(key, shown, f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else "")
+    out.print(table, markup=False)
+
+
+@app.command()
+def label(
+    film: Annotated[Path, typer.Argument(help="A video, or a folder of ordered frames.")],
+    folder: Annotated[Path, typer.Option("--out", help="A new folder for the labels, the crops and the film.")],
+    model: Model = "models:/signloop-labeller@champion",
+) -> None:
+    """Label a film: writes labels (Parquet and COCO), the crops by class, and the film with its labels drawn on it."""
+    from signloop.prelabel.film import label_film
+
+    project = find_project()
+    settings = read_params(project)
+    report = label_film(film, folder, _runtime(project, model, settings), settings.prelabel, settings.extract.sequence_fps, progress,
+                        lambda text: out.print(text, markup=False))
+    out.print(report, markup=False)
+
+
+@app.command()
+def status() -> None:
+    """Say what is there, what waits for a person, and which command comes next."""
+    from signloop.studies.status import describe
+
+    project = find_project()
+    read_params(project)
+    for line in describe(project.data, project.mlflow_uri if (project.store_root / "mlflow.db").exists() or project.artifact_root is None else None):
+        out.print(line, markup=False)
+
+
+def main() -> None:
+    """Run the command; errors that we know are one line and exit code 1."""
+    set_up_logging()
+    code = 0
+
+    def whole() -> None:
+        nonlocal code
+        code = app(standalone_mode=False) or 0
+
+    try:
+        failed = guarded(whole)
+    except typer.Exit as error:
+        failed = error.exit_code
+    except typer.TyperException as error:
+        error.show()
+        failed = error.exit_code
+    sys.exit(failed or code)

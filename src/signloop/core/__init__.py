@@ -1,0 +1,1 @@
+"""Words that every other package uses: boxes, tables, taxonomy, parameters, rounds, errors."""

@@ -1,0 +1,277 @@
+"""params.yaml in memory: one frozen model per conf group. A typo, a wrong type and a missing key each fail with the full key."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from signloop.core.errors import ConfigError
+from signloop.core.taxonomy import Taxonomy
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Some = Annotated[int, Field(ge=1)]
+
+
+class Group(BaseModel):
+    """Base of all groups: frozen, nothing converted silently, no unknown key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Data(Group):
+    """What becomes truth.
+
+    Attributes:
+        val_share, test_share: shares of recordings (or stills) whose hash puts them there.
+        crop_margin: context around a saved crop, as a share of the box on each side.
+        import_margin: the same, of crops that were imported.
+        min_side_px: a box whose longer side is shorter gives no crop.
+        background_per_frame: crops of background ("not a sign") drawn from each complete training frame.
+        max_skipped: share of items a stage may leave out before it fails.
+    """
+
+    val_share: Share
+    test_share: Share
+    crop_margin: Share
+    import_margin: Share
+    min_side_px: Positive
+    background_per_frame: Count
+    max_skipped: Share
+
+
+class Extract(Group):
+    """Which frames of a recording are kept for people and for training.
+
+    Attributes:
+        fps: frames a second at most; None keeps all.
+        sequence_fps: rate assumed for a folder of ordered frames that states none.
+        duplicate: mean absolute difference of 32x32 grey thumbnails (0-255) under which a frame counts as the one before; 0 keeps all.
+        blur: variance of the Laplacian under which a frame is left out; 0 keeps all.
+        jpeg_quality: of the stored frames, 1-100.
+        max_frames: most frames kept of one recording; None for no limit.
+    """
+
+    fps: Positive | None
+    sequence_fps: Positive
+    duplicate: Annotated[float, Field(ge=0)]
+    blur: Annotated[float, Field(ge=0)]
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)]
+    max_frames: Some | None
+
+
+class Detector(Group):
+    """The detector's network and how it learns.
+
+    Attributes:
+        network: name in `models.detector.NETWORKS`.
+        backbone: timm model name (light FCOS only; None for the torchvision detectors).
+        weights: an entry of `models.pretrained`: imagenet-lite0, torchvision:<name>, timm:<model.tag>, file:<path>, none.
+        frozen_blocks: early blocks of the backbone that keep their pretrained weights (light FCOS on an EfficientNet-like backbone).
+        channels, head_convs: width of the feature pyramid (a multiple of 32) and depth of the two heads (light FCOS only).
+        crop_px: side of the square training crops, px of the scaled frame.
+        scale_min, scale_max: range of the random zoom before a crop is cut.
+        exposure: strength of the random brightness and contrast change.
+        lr, backbone_lr, weight_decay: AdamW; the peak of a one-cycle schedule.
+        batch: crops a step.
+        background_share: share of training crops drawn anywhere, the others around a box.
+        ema: decay of the averaged weights that are kept; 0 keeps the last ones.
+        input_scale: factor on the frame before detection; 1 keeps the camera's resolution.
+        min_score, nms_iou, max_boxes: what leaves the detector.
+    """
+
+    network: str
+    backbone: str | None
+    weights: str
+    frozen_blocks: Count
+    channels: Some
+    head_convs: Some
+    crop_px: Some
+    scale_min: Positive
+    scale_max: Positive
+    exposure: Share
+    lr: Positive
+    backbone_lr: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    batch: Some
+    background_share: Share
+    ema: Share
+    input_scale: Positive
+    min_score: Share
+    nms_iou: Share
+    max_boxes: Some
+
+
+class Classifier(Group):
+    """The classifier's network and how it learns.
+
+    Attributes:
+        backbone: any timm model name.
+        weights: as for the detector.
+        size_px: side of the square input.
+        margin: context around the box that the network sees, as a share of the box on each side.
+        contrast: normalise each crop's brightness and contrast.
+        lr, backbone_lr, weight_decay: AdamW; the peak of a one-cycle schedule.
+        batch: crops a step.
+        label_smoothing: of the cross-entropy.
+        mirror: probability of a mirrored crop, for classes with a mirrored class only.
+        balance: 0 samples crops as they are, 1 every class equally.
+        negative_share: share of "not a sign" in a batch, at most.
+        crops_per_track: most crops of one physical sign in an epoch.
+        exposure, blur: strength of the random changes of light, and share of crops blurred.
+        ema: decay of the averaged weights that are kept; 0 keeps the last ones.
+        shift: random displacement and zoom of the box, as a share of its side: what a detector's boxes will be off by.
+    """
+
+    backbone: str
+    weights: str
+    size_px: Some
+    margin: Share
+    contrast: bool
+    lr: Positive
+    backbone_lr: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    batch: Some
+    label_smoothing: Share
+    mirror: Share
+    balance: Share
+    negative_share: Share
+    crops_per_track: Some
+    exposure: Share
+    blur: Share
+    ema: Share
+    shift: Share
+
+
+class Budget(Group):
+    """How long one network trains.
+
+    Attributes:
+        steps: optimiser steps in all.
+        validate_every: steps between validations.
+        patience: validations without a better metric before it stops; None never stops early.
+    """
+
+    steps: Some
+    validate_every: Some
+    patience: Some | None
+
+
+class Train(Group):
+    """Budgets of both networks."""
+
+    detector: Budget
+    classifier: Budget
+
+
+class Trainer(Group):
+    """The machine: passed to Lightning's Trainer as it is.
+
+    Attributes:
+        accelerator, devices, num_nodes, precision: as in Lightning; "auto" uses a GPU if there is one.
+        workers: data loader processes; 0 loads in the training process.
+    """
+
+    accelerator: str
+    devices: str | int
+    num_nodes: Some
+    precision: str
+    workers: Count
+
+
+class Prelabel(Group):
+    """From raw boxes to signs.
+
+    Attributes:
+        fps: frames a second at most; None looks at every frame.
+        start_score: a box at least this good may begin a sign.
+        keep_score: a box at least this good may continue one.
+        min_boxes: signs with fewer detected boxes are dropped, unless `sure_score` is reached.
+        sure_score: a sign whose best box reaches it is kept however short.
+        max_gap_s: a sign unseen for longer has ended.
+        crops_per_sign: most crops of one sign that the classifier sees.
+        precision: 32 or bf16, of the networks.
+        batch: frames a detector call.
+    """
+
+    fps: Positive | None
+    start_score: Share
+    keep_score: Share
+    min_boxes: Some
+    sure_score: Share
+    max_gap_s: Positive
+    crops_per_sign: Some
+    precision: Literal["32", "bf16"]
+    batch: Some
+
+
+class Queue(Group):
+    """What the person is asked.
+
+    Attributes:
+        frame_share: share of the frames of each recording put forward to look for missed signs.
+    """
+
+    frame_share: Share
+
+
+class Gate(Group):
+    """How much worse a challenger may be than the champion, absolute, and still replace it."""
+
+    ap50_margin: Share
+    class_accuracy_margin: Share
+    sign_recall_margin: Share
+
+
+class Params(Group):
+    """All of params.yaml.
+
+    Attributes:
+        overrides: the Hydra overrides it was composed with.
+        seed: of everything that is drawn at random.
+    """
+
+    overrides: tuple[str, ...]
+    seed: Count
+    taxonomy: Taxonomy
+    data: Data
+    extract: Extract
+    detector: Detector
+    classifier: Classifier
+    train: Train
+    trainer: Trainer
+    prelabel: Prelabel
+    queue: Queue
+    gate: Gate
+
+
+def parse(value: object, where: object) -> Params:
+    """Check a nested mapping against the models.
+
+    Raises:
+        ConfigError: every wrong key with its full name, what was expected and what was found.
+    """
+    try:
+        return Params.model_validate_json(json.dumps(value, allow_nan=False))
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg']} (found {e['input']!r:.80})" for e in error.errors()]
+        raise ConfigError("wrong parameters", where=where, found="\n  " + "\n  ".join(lines) + "\n",
+                          todo="Correct conf/ or the override and run `signloop params`.") from error
+
+
+def load(path: Path) -> Params:
+    """Read params.yaml.
+
+    Raises:
+        ConfigError: missing, no YAML, or a key, type or value is wrong.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError("params.yaml does not exist", where=path, todo="Run `signloop params`.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError("params.yaml is no valid YAML", where=path, found=str(error), todo="Run `signloop params`.") from error
+    return parse(value, path)

@@ -1,0 +1,213 @@
+"""Extracted frames and verified rounds in; all that training and evaluation read out: labelled frames, boxes with roles, saved crops."""
+
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from signloop.core import tables
+from signloop.core.boxes import clip, expand, intersection
+from signloop.core.errors import DataError
+from signloop.core.files import sha256_json
+from signloop.core.params import Data
+from signloop.core.rounds import Verified, read_rounds
+from signloop.core.taxonomy import Taxonomy
+
+ROLE_OF = {"accepted": "positive", "relabelled": "positive", "moved": "positive", "added": "positive", "rejected": "negative",
+           "unsure": "ignore"}
+Progress = Callable[[str, int, int], None]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TruthReport:
+    """What was assembled: counts, and the rounds' recordings whose frames are not there."""
+
+    frames: int
+    boxes: int
+    crops: int
+    skipped: int
+
+
+def class_folder(taxonomy: Taxonomy, class_id: int | None) -> str:
+    """Return a safe folder name for a class, "012-priority-road"; None is "not-an-object". No path is ever taken from a label."""
+    if class_id is None:
+        return "not-an-object"
+    return f"{class_id:03d}-" + re.sub(r"[^a-z0-9]+", "-", taxonomy.by_id[class_id].name.lower()).strip("-")[:40]
+
+
+def assemble(frames_folder: Path, verified_folder: Path, out: Path, data: Data, taxonomy: Taxonomy, progress: Progress) -> TruthReport:
+    """Write data/truth; equal rounds and frames give equal bytes, whatever unlabelled recordings lie beside.
+
+    Args:
+        frames_folder: output of `extract`.
+        verified_folder: rounds.
+        out: folder that is written; what is in it is replaced.
+        data: margins and sizes of crops, share of the background.
+        taxonomy: class ids that may occur.
+        progress: called with a word, done and total.
+
+    Raises:
+        DataError: no verified round, a class outside the taxonomy, or more recordings missing than `data.max_skipped` allows.
+    """
+    verified = read_rounds(verified_folder)
+    if not verified.frames.num_rows and not verified.crops.num_rows:
+        raise DataError("nothing is verified yet", where=verified_folder, expected="at least one round",
+                        todo="Run `signloop demo`, or bring labels with `signloop import coco`.")
+    extracted = {row["frame_id"]: row for row in tables.read(frames_folder / "frames.parquet", "frames").to_pylist()}
+    kinds = {row["recording_id"]: row["kind"] for row in tables.read(frames_folder / "recordings.parquet", "recordings").to_pylist()}
+    skipped = _missing(verified, kinds, data.max_skipped)
+    splits = {row["unit_id"]: row["split"] for row in verified.splits.to_pylist()}
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    frames = _frames(verified, extracted, kinds, splits)
+    boxes = _boxes(verified, frames, taxonomy)
+    crops = []
+    for number, frame in enumerate(frames.values()):
+        progress("frames", number, len(frames))
+        source = frames_folder / extracted[frame["frame_id"]]["path"]
+        (out / frame["path"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, out / frame["path"])
+        crops += _crops(source, frame, boxes[frame["frame_id"]], out, data, taxonomy)
+    crops += _imported(verified, splits, out, data, taxonomy)
+    rows = [{key: value for key, value in box.items() if key != "crop"} for group in boxes.values() for box in group]
+    tables.write(out / "frames.parquet", "truth_frames", tables.from_rows("truth_frames", list(frames.values())))
+    tables.write(out / "truth.parquet", "truth", tables.from_rows("truth", rows))
+    tables.write(out / "crops.parquet", "crops", tables.from_rows("crops", crops))
+    tables.write(out / "skipped.parquet", "skipped", tables.from_rows("skipped", skipped))
+    return TruthReport(len(frames), len(rows), len(crops), len(skipped))
+
+
+def _missing(verified: Verified, kinds: dict[str, str], max_skipped: float) -> list[Row]:
+    """List the verified recordings that are no longer there; their labels rest until they come back."""
+    wanted = sorted({frame_id.split("/")[0] for frame_id in verified.frames.column("frame_id").to_pylist()})
+    gone = [recording_id for recording_id in wanted if recording_id not in kinds]
+    if wanted and len(gone) / len(wanted) > max_skipped:
+        raise DataError("verified recordings are missing from data/recordings", expected=f"at most {max_skipped:.0%} missing",
+                        found=f"{len(gone)} of {len(wanted)}, for instance {gone[0]}",
+                        todo="Put the files back (their names do not matter), or remove their round.")
+    return [{"stage": "assemble", "item": item, "reason": "recording missing", "detail": "its verified labels rest"} for item in gone]
+
+
+def _frames(verified: Verified, extracted: dict[str, Row], kinds: dict[str, str], splits: dict[str, str]) -> dict[str, Row]:
+    """Return the labelled frames that were extracted, by id, in order; the newest word on completeness counts."""
+    complete: dict[str, bool] = {}
+    for row in sorted(verified.frames.to_pylist(), key=lambda row: int(row["round"])):
+        complete[row["frame_id"]] = row["complete"]
+    out = {}
+    for frame_id in sorted(complete.keys() & extracted.keys()):
+        frame, kind = extracted[frame_id], kinds[extracted[frame_id]["recording_id"]]
+        unit = frame_id if kind == "stills" else frame["recording_id"]
+        path = f"frames/{frame_id}{Path(frame['path']).suffix}"
+        out[frame_id] = {**frame, "kind": kind, "split": splits[unit], "complete": complete[frame_id], "path": path}
+    return out
+
+
+def _boxes(verified: Verified, frames: dict[str, Row], taxonomy: Taxonomy) -> dict[str, list[Row]]:
+    """Turn verdicts into truth rows by frame."""
+    out: dict[str, list[Row]] = defaultdict(list)
+    for row in verified.boxes.to_pylist():
+        frame = frames.get(row["frame_id"])
+        if frame is None:
+            continue
+        if row["class_id"] is not None and row["class_id"] not in taxonomy.by_id:
+            raise DataError("a verified label has a class outside the taxonomy", where=f"round {row['round']}, box {row['box_id']}",
+                            expected=f"an id of {taxonomy.name}", found=row["class_id"], todo="Add the class to conf/taxonomy.")
+        out[row["frame_id"]].append({
+            **{key: row[key] for key in ("box_id", "frame_id", "sign_id", "x1", "y1", "x2", "y2", "class_id", "round")},
+            "recording_id": frame["recording_id"], "split": frame["split"], "role": ROLE_OF[row["verdict"]], "origin": row["verdict"]})
+    return out
+
+
+def _crops(source: Path, frame: Row, boxes: list[Row], out: Path, data: Data, taxonomy: Taxonomy) -> list[Row]:
+    """Save the crops of one frame: named signs, rejected boxes, and background of complete training frames."""
+    wanted = [
+        (box["box_id"], box["class_id"] if box["role"] == "positive" else None, box["sign_id"] or box["box_id"], box["origin"],
+         [box["x1"], box["y1"], box["x2"], box["y2"]])
+        for box in boxes
+        if (box["role"] == "negative" or (box["role"] == "positive" and box["class_id"] is not None))
+        and max(box["x2"] - box["x1"], box["y2"] - box["y1"]) >= data.min_side_px
+    ]
+    if frame["complete"] and frame["split"] == "train":
+        corners = np.array([[b["x1"], b["y1"], b["x2"], b["y2"]] for b in boxes], np.float32).reshape(-1, 4)
+        wanted += [(f"{frame['frame_id']}/background/{n}", None, f"{frame['frame_id']}/background/{n}", "background", box)
+                   for n, box in enumerate(background(frame, corners, data))]
+    if not wanted:
+        return []
+    image = cv2.imread(str(source), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError("an extracted frame cannot be read", where=source, todo="Delete data/frames and run `dvc repro`.")
+    return [_save(image, name, class_id, track, origin, box, frame["split"], out, data, taxonomy)
+            for name, class_id, track, origin, box in wanted]
+
+
+def _save(image: NDArray[np.uint8], name: str, class_id: int | None, track: str, origin: str, box: list[float], split: str, out: Path,
+          data: Data, taxonomy: Taxonomy) -> Row:
+    """Save one crop as PNG under a name made from its id's hash."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = np.rint(clip(expand(box, data.crop_margin), width, height)[0]).astype(int)
+    path = f"crops/{class_folder(taxonomy, class_id)}/{sha256_json(name)[:16]}.png"
+    (out / path).parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(out / path), image[y1:y2, x1:x2], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return {"crop_id": name, "path": path, "class_id": class_id, "track_id": track, "split": split, "origin": origin,
+            "margin": data.crop_margin}
+
+
+def background(frame: Row, boxes: NDArray[np.float32], data: Data) -> list[list[float]]:
+    """Draw boxes that touch no labelled one from a frame, the same for the same frame id.
+
+    Args:
+        frame: its frame_id, width and height are used.
+        boxes: all labelled boxes of the frame whatever their role, (n, 4) px.
+        data: `background_per_frame` boxes are tried, each twice.
+
+    Returns:
+        At most `background_per_frame` boxes, px, sides between `min_side_px` and a sixth of the frame's height.
+    """
+    rng = np.random.default_rng(int(sha256_json(frame["frame_id"])[:8], 16))
+    out: list[list[float]] = []
+    for _ in range(2 * data.background_per_frame):
+        side = float(np.exp(rng.uniform(np.log(2 * data.min_side_px), np.log(max(frame["height"] / 6, 2 * data.min_side_px + 1)))))
+        x, y = rng.random(2) * np.maximum([frame["width"] - side, frame["height"] - side], 0)
+        box = [float(x), float(y), float(min(x + side, frame["width"])), float(min(y + side, frame["height"]))]
+        if len(out) < data.background_per_frame and not intersection([box], boxes).any():
+            out.append(box)
+    return out
+
+
+def _imported(verified: Verified, splits: dict[str, str], out: Path, data: Data, taxonomy: Taxonomy) -> list[Row]:
+    """Write the crops that came without frames."""
+    rows = []
+    for row in verified.crops.to_pylist():
+        if row["class_id"] not in taxonomy.by_id:
+            raise DataError("an imported crop has a class outside the taxonomy", where=f"crop {row['crop_id']}", found=row["class_id"])
+        path = f"crops/{class_folder(taxonomy, row['class_id'])}/{sha256_json(row['crop_id'])[:16]}{Path(row['file_name']).suffix.lower()}"
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_bytes(row["image"])
+        rows.append({"crop_id": row["crop_id"], "path": path, "class_id": row["class_id"], "track_id": row["track_id"],
+                     "split": splits[f"crops:{row['track_id']}"], "origin": "imported", "margin": data.import_margin})
+    return rows
+
+
+def test_version(truth_folder: Path) -> str:
+    """Return the hash of what models are tested on: frames and boxes of the test split."""
+    frames = tables.read(truth_folder / "frames.parquet", "truth_frames")
+    truth = tables.read(truth_folder / "truth.parquet", "truth")
+    rows = [[row["frame_id"], row["sha256"], row["complete"]] for row in frames.to_pylist() if row["split"] == "test"]
+    boxes = [[row["box_id"], row["x1"], row["y1"], row["x2"], row["y2"], row["class_id"], row["role"]]
+             for row in truth.to_pylist() if row["split"] == "test"]
+    return sha256_json([sorted(rows), sorted(boxes, key=lambda box: str(box[0]))])[:16]
+
+
+def counts(frames: pa.Table) -> dict[str, int]:
+    """Count labelled frames by split."""
+    names, numbers = np.unique(np.array(frames.column("split").to_pylist(), dtype=str), return_counts=True)
+    return {str(name): int(number) for name, number in zip(names, numbers, strict=True)}

@@ -1,0 +1,1 @@
+"""Labels and truth enter, numbers leave: detection, signs, classification, calibration, the gate."""

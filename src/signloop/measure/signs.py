@@ -1,0 +1,185 @@
+"""Truth and predictions of recordings enter; how many physical signs were found, named and invented leaves.
+
+Predictions are a JSON object {"fps", "frames": [{"video", "frame_index", "boxes": [[x1, y1, x2, y2, score], ...]}, ...],
+"signs": [{"video", "class_id", "confidence", "boxes": [[frame_index, x1, y1, x2, y2], ...]}, ...]}: `frames` are raw boxes of the
+detector, `signs` all physical signs that a person would be shown, class_id null for one of no known class. Frames 0, step, 2 step, ...
+of a recording count, where step makes `fps` of the recording's own rate.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, FiniteFloat
+
+from signloop.core.boxes import area, intersection, iou
+from signloop.core.errors import DataError
+from signloop.measure.matching import Detections, Floats, Ints, TruthFrame
+from signloop.measure.truth import Annotation, Frame, Index, Row, Size, TruthRecordings, check_model, to_frame
+
+COUNTS = ("frames", "boxes", "signs", "found", "right", "belonging", "owned", "false", "seconds")
+Track = int | str
+
+
+class _FrameBoxes(Row):
+    video: str
+    frame_index: Index
+    boxes: list[Annotated[list[FiniteFloat], Field(min_length=5, max_length=5)]]
+
+
+class PredictedSign(Row):
+    """One physical sign that would be shown to a person; each box is frame index, x1, y1, x2, y2."""
+
+    video: str
+    class_id: int | None
+    boxes: list[Annotated[list[FiniteFloat], Field(min_length=5, max_length=5)]]
+
+
+class Predictions(Row):
+    """What was predicted for recordings."""
+
+    fps: Size
+    frames: list[_FrameBoxes]
+    signs: list[PredictedSign]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The frames that count.
+
+    Attributes:
+        steps: recording -> every how many frames one counts.
+        frames: recording -> frame index -> frame, by rising id.
+    """
+
+    steps: dict[str, int]
+    frames: dict[str, dict[int, Frame]]
+
+
+def parse_predictions(value: Mapping[str, Any], truth: TruthRecordings) -> Predictions:
+    """Check predictions.
+
+    Raises:
+        DataError: a key is missing or of a wrong type, a recording is not in the truth, or a frame is there twice.
+    """
+    predictions = check_model(Predictions, value, "predictions")
+    known = {v.file_name for v in truth.videos}
+    strangers = sorted(({f.video for f in predictions.frames} | {s.video for s in predictions.signs}) - known)
+    if strangers:
+        raise DataError("predictions speak of recordings that the truth does not have", expected=sorted(known)[:5], found=strangers[:5],
+                        todo="Predict only what the truth lists.")
+    twice = [key for key, n in Counter((f.video, f.frame_index) for f in predictions.frames).items() if n > 1]
+    if twice:
+        raise DataError("a frame is there twice in the predictions", found=twice[:5])
+    return predictions
+
+
+def sample(truth: TruthRecordings, fps: float) -> Sampled:
+    """Choose the frames that count at a sampling rate; a rate over a recording's own takes all of its frames."""
+    names = {v.id: v.file_name for v in truth.videos}
+    steps = {v.file_name: max(1, round(v.fps / fps)) for v in truth.videos}
+    frames: dict[str, dict[int, Frame]] = {name: {} for name in steps}
+    for frame in truth.frames:
+        name = names[frame.video_id]
+        if frame.frame_index % steps[name] == 0:
+            frames[name][frame.frame_index] = frame
+    return Sampled(steps, frames)
+
+
+def detection_frames(
+    truth: TruthRecordings, predictions: Predictions, sampled: Sampled,
+) -> tuple[dict[str, TruthFrame], dict[str, Detections], Ints]:
+    """Return what the detector is measured on: truth and boxes per frame (keyed by image id), and each frame's recording, (frames,).
+
+    The annotation with id 0 is void, since the scorer that defines these numbers counts by pycocotools, where a match with it is none.
+    """
+    place = {v.file_name: i for i, v in enumerate(truth.videos)}
+    frames = sorted(((f, name) for name, group in sampled.frames.items() for f in group.values()), key=lambda item: item[0].id)
+    raw = {(f.video, f.frame_index): np.array(f.boxes, np.float64).reshape(-1, 5) for f in predictions.frames}
+    real = {str(f.id): to_frame(truth.annotations.get(f.id, ()), void_id=0) for f, _ in frames}
+    boxes = {str(f.id): raw[name, f.frame_index] for f, name in frames if (name, f.frame_index) in raw}
+    return real, {k: Detections(b[:, :4], b[:, 4]) for k, b in boxes.items()}, np.array([place[name] for _, name in frames], np.int64)
+
+
+def count_signs(truth: TruthRecordings, predictions: Predictions, sampled: Sampled) -> Floats:
+    """Count each recording's signs for itself.
+
+    Returns:
+        One row per recording in the order of `truth.videos`, the columns of COUNTS, (recordings, 9): frames that count; real boxes and
+        physical signs in them; signs found (one predicted sign covers them at IoU >= 0.5 in a third of those frames); found and
+        rightly named; predicted signs that belong to a real one; real ones to which some belong; false ones; seconds.
+    """
+    mine: dict[str, list[PredictedSign]] = defaultdict(list)
+    for sign in predictions.signs:
+        mine[sign.video].append(sign)
+    rows = []
+    for video in truth.videos:
+        frames = sampled.frames[video.file_name]
+        seconds = len(frames) * sampled.steps[video.file_name] / video.fps
+        boxes = {i: truth.annotations.get(frame.id, ()) for i, frame in frames.items()}
+        rows.append([len(frames), *_count(boxes, mine[video.file_name]), seconds])
+    return np.array(rows, np.float64).reshape(-1, len(COUNTS))
+
+
+def _corners(annotations: Sequence[Annotation]) -> Floats:
+    return np.array([[x, y, x + w, y + h] for x, y, w, h in (a.bbox for a in annotations)], np.float64).reshape(-1, 4)
+
+
+def _count(frames: Mapping[int, Sequence[Annotation]], signs: Sequence[PredictedSign]) -> tuple[int, ...]:
+    """Count one recording: boxes, signs, found, right, belonging, owned, false."""
+    real = {i: [a for a in group if not a.iscrowd] for i, group in frames.items()}
+    corners = {i: _corners(group) for i, group in real.items()}
+    ignore = {i: _corners([a for a in group if a.iscrowd]) for i, group in frames.items()}
+    seen = Counter(_track(a) for group in real.values() for a in group)
+    class_of = {_track(a): a.category_id for group in real.values() for a in group}
+    covers: dict[Track, dict[int, int]] = defaultdict(dict)  # real sign -> predicted sign -> frames
+    owners, false = [], 0
+    for p, sign in enumerate(signs):
+        hits: Counter[Track] = Counter()
+        ignored = False
+        for index, *xyxy in sign.boxes:
+            if index not in real:
+                continue
+            hits.update(_track(a) for a, overlap in zip(real[int(index)], iou(xyxy, corners[int(index)])[0], strict=True) if overlap >= 0.5)
+            ignored |= bool((intersection(xyxy, ignore[int(index)]) >= 0.5 * area(xyxy)).any())
+        for track, n in hits.items():
+            covers[track][p] = n
+        if hits:
+            owners.append(min(hits, key=lambda track: (-hits[track], isinstance(track, str), track)))
+        elif not ignored:
+            false += 1
+    found = right = 0
+    for track, by_sign in covers.items():
+        best = max(by_sign, key=lambda p: (by_sign[p], -p))
+        if by_sign[best] >= -(-seen[track] // 3):
+            found += 1
+            right += signs[best].class_id == class_of[track]
+    return sum(seen.values()), len(seen), found, right, len(owners), len(set(owners)), false
+
+
+def _track(annotation: Annotation) -> Track:
+    if annotation.track_id is None:
+        raise DataError("a sign has no track_id", where=f"annotation {annotation.id}")
+    return annotation.track_id
+
+
+def sign_measures(counts: Floats) -> dict[str, Floats]:
+    """Return the ratios of summed counts.
+
+    Args:
+        counts: sums of the columns of COUNTS, (..., 9).
+
+    Returns:
+        sign_recall, sign_class_accuracy (of the found), sign_precision, tracks_per_sign, false_signs_per_minute, right_signs (share found
+        and rightly named) and errors (missed, false or misnamed, a number), (...) each; NaN where there is nothing to divide by.
+    """
+    _, _, signs, found, right, belonging, owned, false, seconds = np.moveaxis(counts, -1, 0)
+    pairs = {
+        "sign_recall": (found, signs), "sign_class_accuracy": (right, found), "sign_precision": (belonging, belonging + false),
+        "tracks_per_sign": (belonging, owned), "false_signs_per_minute": (60 * false, seconds), "right_signs": (right, signs),
+    }
+    nan = {name: np.full(np.shape(above), np.nan) for name, (above, _) in pairs.items()}
+    ratios = {name: np.divide(above, below, out=nan[name], where=below > 0) for name, (above, below) in pairs.items()}
+    return {**ratios, "errors": (signs - found) + false + (found - right)}

@@ -1,0 +1,1 @@
+"""Frames and truth in, weights out, and weights turned into fast callables."""

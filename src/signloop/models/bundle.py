@@ -1,0 +1,140 @@
+"""Detector, classifier and calibration in one folder: safetensors, cards, hashes; what is registered, promoted and delivered.
+
+bundle.json              model_id, taxonomy, temperature, sha256 of every other file
+detector.safetensors     weights, and detector.json: the card that says how to build the network
+classifier.safetensors   and classifier.json
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from signloop.core.errors import ModelError, SignloopError
+from signloop.core.files import atomic_path, read_json, sha256_file, sha256_json, write_json
+from signloop.core.params import Classifier as ClassifierParams
+from signloop.core.params import Detector as DetectorParams
+from signloop.core.taxonomy import Taxonomy
+from signloop.models.classifier import Classifier
+from signloop.models.detector import build_detector
+
+FORMAT = 1
+NETWORK_FILES = ("detector.safetensors", "detector.json", "classifier.safetensors", "classifier.json")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Both networks, ready to label.
+
+    Attributes:
+        detector, classifier: in evaluation mode, on the CPU.
+        detector_params, classifier_params: how they were built.
+        taxonomy: classes in the order of the classifier's outputs.
+        temperature: divides the classifier's logits so that its probabilities mean what they say.
+        model_id: names the content.
+    """
+
+    detector: nn.Module
+    classifier: Classifier
+    detector_params: DetectorParams
+    classifier_params: ClassifierParams
+    taxonomy: Taxonomy
+    temperature: float
+    model_id: str
+
+
+def write_network(folder: Path, name: str, network: nn.Module, card: dict[str, Any]) -> None:
+    """Write weights and card of one network, the card last: a folder with a card is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / f"{name}.safetensors") as temporary:
+        save_file({key: value.contiguous().cpu() for key, value in network.state_dict().items()}, temporary)
+    write_json(folder / f"{name}.json", {"format": FORMAT, **card})
+
+
+def _fill(network: nn.Module, path: Path) -> None:
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ModelError("weights are missing, damaged or of another network", where=path, found=str(error).splitlines()[0],
+                         todo="Train again: `dvc repro`.") from error
+    network.eval()
+
+
+def _card(path: Path) -> dict[str, Any]:
+    try:
+        card: dict[str, Any] = read_json(path)
+    except SignloopError as error:
+        raise ModelError("a model's card cannot be read", where=path, found=str(error), todo="Train again: `dvc repro`.") from error
+    if card.get("format") != FORMAT:
+        raise ModelError("the model was written by another version", where=path, expected=f"format {FORMAT}", found=card.get("format"))
+    return card
+
+
+def read_detector(folder: Path) -> tuple[nn.Module, DetectorParams]:
+    """Build a detector from its card and fill it with its weights; pretrained weights are not needed for it."""
+    card = _card(folder / "detector.json")
+    params = DetectorParams.model_validate_json(json.dumps(card["params"]))
+    network = build_detector(params.model_copy(update={"weights": "none"}))
+    _fill(network, folder / "detector.safetensors")
+    return network, params
+
+
+def read_classifier(folder: Path) -> tuple[Classifier, ClassifierParams, Taxonomy]:
+    """Build a classifier from its card and fill it with its weights; pretrained weights are not needed for it."""
+    card = _card(folder / "classifier.json")
+    params = ClassifierParams.model_validate_json(json.dumps(card["params"]))
+    taxonomy = Taxonomy.model_validate_json(json.dumps(card["taxonomy"]))
+    network = Classifier(params.model_copy(update={"weights": "none"}), len(taxonomy))
+    _fill(network, folder / "classifier.safetensors")
+    return network, params, taxonomy
+
+
+def write_bundle(detector_folder: Path, classifier_folder: Path, calibration: dict[str, Any], out: Path) -> str:
+    """Join two trained networks to a bundle; equal content gives an equal model id.
+
+    Args:
+        detector_folder, classifier_folder: written by `write_network`.
+        calibration: at least {"temperature": float > 0}.
+        out: a folder, emptied first.
+
+    Returns:
+        The model id.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    for name in NETWORK_FILES:
+        shutil.copyfile((detector_folder if name.startswith("detector") else classifier_folder) / name, out / name)
+    files = {name: sha256_file(out / name) for name in NETWORK_FILES}
+    content = {"format": FORMAT, "files": files, "calibration": calibration}
+    model_id = "m" + sha256_json(content)[:12]
+    write_json(out / "bundle.json", {"model_id": model_id, **content})
+    return model_id
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Load a bundle.
+
+    Raises:
+        ModelError: it is incomplete, damaged (a hash differs), or was written by another version.
+    """
+    card = _card(folder / "bundle.json")
+    for name, expected in card["files"].items():
+        path = folder / name
+        if name not in NETWORK_FILES or not path.is_file() or sha256_file(path) != expected:
+            raise ModelError("a file of the bundle is missing or damaged", where=path, expected=f"sha256 {expected}",
+                             todo="Fetch it again from the registry, or `dvc checkout`.")
+    detector, detector_params = read_detector(folder)
+    classifier, classifier_params, taxonomy = read_classifier(folder)
+    return Bundle(detector, classifier, detector_params, classifier_params, taxonomy, float(card["calibration"]["temperature"]),
+                  str(card["model_id"]))
+
+
+def pick_device(accelerator: str) -> torch.device:
+    """Choose where networks run: "cpu" forces the CPU, everything else takes a GPU if there is one."""
+    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")

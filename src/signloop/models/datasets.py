@@ -1,0 +1,261 @@
+"""Truth rows in, tensors out: crops of frames for the detector, augmented views of sign crops for the classifier."""
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # read at import: it would ask the web for a newer version
+
+import albumentations as A  # noqa: N812 - as its own documentation does
+import cv2
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from signloop.core.boxes import clip, inside_share
+from signloop.core.errors import DataError
+from signloop.core.params import Classifier, Detector
+from signloop.core.taxonomy import Taxonomy
+from signloop.models.classifier import cut
+from signloop.models.detector import to_tensor
+
+Image = NDArray[np.uint8]
+MIN_VISIBLE = 0.5  # a box of which less is left by a crop is hidden, not learnt
+MIN_SIDE_PX = 5.0  # a smaller box in a scaled crop is hidden, not learnt
+
+
+@dataclass(frozen=True)
+class FrameTruth:
+    """One labelled frame.
+
+    Attributes:
+        path: of the picture.
+        positives: boxes to find, (n, 4) px.
+        ignored: regions that are neither a sign nor "no sign", (m, 4) px.
+    """
+
+    path: Path
+    positives: NDArray[np.float32]
+    ignored: NDArray[np.float32]
+
+
+def read_image(path: Path) -> Image:
+    """Read a picture as uint8 (H, W, 3) RGB.
+
+    Raises:
+        DataError: missing or undecodable.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError("a picture cannot be read", where=path, todo="Delete data/truth and run `dvc repro`.")
+    rgb: Image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return rgb
+
+
+def frame_truths(folder: Path, frames: pa.Table, truth: pa.Table, split: str) -> list[FrameTruth]:
+    """Join tables `truth_frames` and `truth` to the completely labelled frames of one split, in the order of their ids."""
+    boxes: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: {"positive": [], "negative": [], "ignore": []})
+    for row in truth.to_pylist():
+        boxes[row["frame_id"]][row["role"]].append([row["x1"], row["y1"], row["x2"], row["y2"]])
+    def of(frame_id: str, role: str) -> NDArray[np.float32]:
+        return np.array(boxes[frame_id][role], np.float32).reshape(-1, 4)
+
+    return [
+        FrameTruth(folder / row["path"], of(row["frame_id"], "positive"), of(row["frame_id"], "ignore"))
+        for row in sorted(frames.to_pylist(), key=lambda row: str(row["frame_id"]))
+        if row["split"] == split and row["complete"]
+    ]
+
+
+def hide(image: Image, regions: NDArray[np.float32], keep: NDArray[np.float32]) -> None:
+    """Fill regions with their own mean colour, in place, so that they teach neither "sign" nor "no sign"; `keep` stays visible."""
+    height, width = image.shape[:2]
+    kept = [(box, image[box[1] : box[3], box[0] : box[2]].copy()) for box in np.rint(clip(keep, width, height)).astype(int)]
+    for x1, y1, x2, y2 in np.rint(clip(regions, width, height)).astype(int):
+        if x2 > x1 and y2 > y1:
+            image[y1:y2, x1:x2] = image[y1:y2, x1:x2].mean(axis=(0, 1)).astype(np.uint8)
+    for (x1, y1, x2, y2), pixels in kept:
+        image[y1:y2, x1:x2] = pixels
+
+
+def _light(strength: float) -> list[Any]:
+    """Changes of light that a camera makes: exposure, contrast, colour of the light, noise."""
+    return [
+        A.RandomBrightnessContrast(brightness_limit=strength, contrast_limit=strength, p=0.7),
+        A.RandomGamma(gamma_limit=(int(100 - 70 * strength), int(100 + 150 * strength)), p=0.5),
+        A.HueSaturationValue(hue_shift_limit=4, sat_shift_limit=int(60 * strength), val_shift_limit=0, p=0.4),
+        A.GaussNoise(std_range=(0.01, 0.05), p=0.2),
+    ]
+
+
+class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
+    """Square full-resolution crops of frames, most around a box, at a random zoom; item i is the same in every epoch and process.
+
+    Args:
+        frames: completely labelled training frames, at least one.
+        cfg: crop size, zoom, exposure and share of background.
+        items: length of the data set: the crops that a training will see.
+        label: what the network's loss calls an object.
+        seed: of all that is drawn.
+
+    Raises:
+        DataError: no frame to learn from.
+    """
+
+    def __init__(self, frames: list[FrameTruth], cfg: Detector, items: int, label: int, seed: int) -> None:
+        if not frames:
+            raise DataError("no completely verified training frame", todo="Verify recordings, or run `signloop demo`.")
+        self.frames, self.cfg, self.items, self.label, self.seed = frames, cfg, items, label, seed
+        self.with_boxes = [i for i, frame in enumerate(frames) if len(frame.positives)]
+        self.light = A.Compose(_light(cfg.exposure))
+
+    def __len__(self) -> int:
+        return self.items
+
+    def __getitem__(self, item: int) -> tuple[Tensor, dict[str, Tensor]]:
+        rng = np.random.default_rng((self.seed, item))
+        around_box = bool(self.with_boxes) and rng.random() >= self.cfg.background_share
+        pick = rng.choice(self.with_boxes) if around_box else rng.integers(len(self.frames))
+        frame = self.frames[int(pick)]
+        image = read_image(frame.path)
+        scale = float(np.exp(rng.uniform(np.log(self.cfg.scale_min), np.log(self.cfg.scale_max)))) * self.cfg.input_scale
+        left, top, side = self._window(image, frame, scale, around_box, rng)
+        crop, boxes = self._cut(image, frame, left, top, side)
+        self.light.set_random_seed(int(rng.integers(2**31)))
+        crop = self.light(image=crop)["image"]
+        labels = torch.full((len(boxes),), self.label, dtype=torch.int64)
+        return to_tensor(crop), {"boxes": torch.from_numpy(boxes), "labels": labels}
+
+    def _window(self, image: Image, frame: FrameTruth, scale: float, around_box: bool, rng: np.random.Generator) -> tuple[int, int, int]:
+        """Choose the square of the frame (px) that is zoomed to the crop; it lies inside the frame where that is large enough."""
+        height, width = image.shape[:2]
+        side = round(self.cfg.crop_px / scale)
+        if around_box:
+            x1, y1, x2, y2 = frame.positives[rng.integers(len(frame.positives))]
+            free = np.maximum(side - np.array([x2 - x1, y2 - y1]), 0)
+            left, top = np.array([x1, y1]) - rng.random(2) * free
+        else:
+            left, top = rng.random(2) * np.maximum([width - side, height - side], 0)
+        return int(np.clip(left, 0, max(width - side, 0))), int(np.clip(top, 0, max(height - side, 0))), side
+
+    def _cut(self, image: Image, frame: FrameTruth, left: int, top: int, side: int) -> tuple[Image, NDArray[np.float32]]:
+        """Cut and zoom a window; boxes cut off or too small become hidden regions. Returns the crop and its boxes in crop px."""
+        size = self.cfg.crop_px
+        view = image[top : top + side, left : left + side].copy()
+        offset = np.array([left, top, left, top], np.float32)
+        inside = clip(frame.positives - offset, view.shape[1], view.shape[0])
+        zoom = size / side
+        visible = inside_share(frame.positives - offset, [[0, 0, view.shape[1], view.shape[0]]])[:, 0]
+        large = (inside[:, 2:] - inside[:, :2]).max(axis=1, initial=0) * zoom >= MIN_SIDE_PX
+        keep = (visible >= MIN_VISIBLE) & large
+        hide(view, np.concatenate([frame.ignored - offset, inside[~keep]]), inside[keep])
+        interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+        zoomed = cv2.resize(view, (max(1, round(view.shape[1] * zoom)), max(1, round(view.shape[0] * zoom))), interpolation=interpolation)
+        canvas = np.full((size, size, 3), 128, np.uint8)
+        canvas[: zoomed.shape[0], : zoomed.shape[1]] = zoomed[:size, :size]
+        return canvas, (inside[keep] * zoom).astype(np.float32)
+
+
+def collate_detection(batch: list[tuple[Tensor, dict[str, Tensor]]]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Keep pictures and targets as lists, as torchvision's detectors take them."""
+    return [image for image, _ in batch], [target for _, target in batch]
+
+
+@dataclass(frozen=True)
+class CropTruth:
+    """Labelled crops in memory.
+
+    Attributes:
+        images: uint8 (H, W, 3) each, with `margins` of context.
+        margins: context that each shows, as a share of the box on each side.
+        labels: position of the class in the taxonomy; the number of classes for "not an object".
+        tracks: name of the physical sign (or of the crop itself).
+    """
+
+    images: list[Image]
+    margins: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    tracks: list[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def box(self, item: int) -> NDArray[np.float32]:
+        """The labelled box inside a crop's picture, (4,) px; a margin that the frame's edge cut off moves it by as much."""
+        height, width = self.images[item].shape[:2]
+        edge = self.margins[item] / (1 + 2 * self.margins[item])
+        return np.array([width * edge, height * edge, width * (1 - edge), height * (1 - edge)], np.float32)
+
+
+def crop_truths(folder: Path, crops: pa.Table, taxonomy: Taxonomy, split: str, max_px: int = 256) -> CropTruth:
+    """Read the crops of one split into memory, those larger than `max_px` shrunk; no crops give an empty set."""
+    rows = [row for row in crops.to_pylist() if row["split"] == split]
+    images = []
+    for row in rows:
+        image = read_image(folder / row["path"])
+        shrink = max_px / max(image.shape[:2])
+        if shrink < 1:
+            size = (max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink)))
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        images.append(image)
+    labels = [len(taxonomy) if row["class_id"] is None else taxonomy.index_of[row["class_id"]] for row in rows]
+    return CropTruth(images, np.array([row["margin"] for row in rows], np.float32), np.array(labels, np.int64),
+                     [str(row["track_id"] or row["crop_id"]) for row in rows])
+
+
+class ClassificationCrops(Dataset[tuple[Tensor, int]]):
+    """Augmented square views of crops; item i is the same in every epoch and process.
+
+    Rare classes are drawn more often (`balance`), "not an object" at most as `negative_share`, and one physical sign no more
+    than others. A crop is mirrored only where its class has a mirrored class, whose label it then carries.
+
+    Raises:
+        DataError: no crop of any class.
+    """
+
+    def __init__(self, crops: CropTruth, cfg: Classifier, taxonomy: Taxonomy, items: int, seed: int) -> None:
+        if not (crops.labels < len(taxonomy)).any():
+            raise DataError("no labelled training crop", todo="Verify recordings, import crops, or run `signloop demo`.")
+        self.crops, self.cfg, self.items, self.seed = crops, cfg, items, seed
+        self.mirrors = {i: taxonomy.index_of[c.mirror] for i, c in enumerate(taxonomy.classes) if c.mirror is not None}
+        self.mirrors[len(taxonomy)] = len(taxonomy)
+        self.weights = np.cumsum(self._weights(len(taxonomy)))
+        self.light = A.Compose([
+            *_light(cfg.exposure),
+            A.OneOf([A.MotionBlur(blur_limit=(3, 7)), A.GaussianBlur(blur_limit=(3, 5)), A.Downscale(scale_range=(0.3, 0.7))], p=cfg.blur),
+            A.Affine(rotate=(-8, 8), shear=(-6, 6), border_mode=cv2.BORDER_REPLICATE, p=0.5),
+        ])
+
+    def _weights(self, classes: int) -> NDArray[np.float64]:
+        """Probability of each crop: equal tracks inside a class, classes between their share and equality, negatives capped."""
+        _, track, per_track = np.unique(np.array(self.crops.tracks), return_inverse=True, return_counts=True)
+        weights = np.minimum(1.0, self.cfg.crops_per_track / per_track[track])
+        counts = np.bincount(self.crops.labels, weights, minlength=classes + 1)
+        weights *= (1 / counts[self.crops.labels]) ** self.cfg.balance
+        negative = self.crops.labels == classes
+        share = weights[negative].sum() / weights.sum()
+        if share > self.cfg.negative_share > 0:
+            weights[negative] *= self.cfg.negative_share / (1 - self.cfg.negative_share) * (1 - share) / share
+        return np.asarray(weights / weights.sum())
+
+    def __len__(self) -> int:
+        return self.items
+
+    def __getitem__(self, item: int) -> tuple[Tensor, int]:
+        rng = np.random.default_rng((self.seed, item))
+        pick = min(int(np.searchsorted(self.weights, rng.random())), len(self.crops) - 1)
+        x1, y1, x2, y2 = self.crops.box(pick)
+        sides = np.array([x2 - x1, y2 - y1, x2 - x1, y2 - y1])
+        box = np.array([x1, y1, x2, y2]) + rng.uniform(-self.cfg.shift, self.cfg.shift, 4) * sides
+        crop, label = cut(self.crops.images[pick], box, self.cfg.margin, self.cfg.size_px), int(self.crops.labels[pick])
+        if label in self.mirrors and rng.random() < self.cfg.mirror:
+            crop, label = np.ascontiguousarray(crop[:, ::-1]), self.mirrors[label]
+        self.light.set_random_seed(int(rng.integers(2**31)))
+        return to_tensor(self.light(image=crop)["image"]), label
+
+

@@ -1,0 +1,164 @@
+"""Class-agnostic detectors: a list of frames in, the `Boxes` of each out; torchvision's networks, the light FCOS on a timm backbone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from timm.utils.model import freeze
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models import detection
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.fcos import FCOS, FCOSHead
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import FeaturePyramidNetwork
+
+from signloop.core.boxes import Boxes, clip
+from signloop.core.errors import ModelError
+from signloop.core.params import Detector
+from signloop.models.pretrained import load_pretrained
+
+STRIDES = (8, 16, 32)
+
+
+class Pyramid(nn.Module):
+    """A timm backbone with a feature pyramid over its strides 8, 16 and 32 (Lin et al., 2017).
+
+    Attributes:
+        body: the timm network, features only.
+        out_channels: channels of every level, as torchvision's detectors expect it.
+    """
+
+    def __init__(self, backbone: str, channels: int) -> None:
+        super().__init__()
+        self.body = timm.create_model(backbone, pretrained=False, features_only=True)
+        reductions = self.body.feature_info.reduction()
+        self.levels = [reductions.index(stride) for stride in STRIDES]
+        self.neck = FeaturePyramidNetwork([self.body.feature_info.channels()[level] for level in self.levels], channels)
+        self.out_channels = channels
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map (batch, 3, H, W) to one (batch, channels, H / stride, W / stride) per stride."""
+        features = self.body(images)
+        out: dict[str, Tensor] = self.neck({str(stride): features[level] for stride, level in zip(STRIDES, self.levels, strict=True)})
+        return out
+
+
+class AsItIs(GeneralizedRCNNTransform):
+    """Normalise and pad frames but keep their resolution: torchvision would resize each to 800 px, in evaluation whatever its options say."""
+
+    def __init__(self, other: GeneralizedRCNNTransform) -> None:
+        super().__init__(1, 1, other.image_mean, other.image_std, size_divisible=other.size_divisible)
+
+    def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """Return both unchanged."""
+        return image, target
+
+
+def _freeze(body: nn.Module, blocks: int) -> None:
+    """Keep stem and first blocks as they are, statistics of their batch norms too: half of a training step on a CPU goes there."""
+    if not blocks:
+        return
+    names = [name for name, _ in body.named_children()]
+    if "blocks" not in names:
+        raise ModelError("this backbone has no blocks to freeze", where="detector.frozen_blocks", expected=0, found=blocks)
+    freeze(body, [*names[: names.index("blocks")], *(f"blocks.{i}" for i in range(blocks))])
+
+
+def _fcos_lite(cfg: Detector) -> nn.Module:
+    """FCOS (Tian et al., 2019) with shallow heads on three levels: signs are small and seldom overlap."""
+    if cfg.backbone is None:
+        raise ModelError("network fcos_lite needs a backbone", where="detector.backbone", expected="a timm model name")
+    backbone = Pyramid(cfg.backbone, cfg.channels)
+    load_pretrained(backbone.body, cfg.weights, cfg.backbone)
+    _freeze(backbone.body, cfg.frozen_blocks)
+    anchors = AnchorGenerator(tuple((stride,) for stride in STRIDES), ((1.0,),) * len(STRIDES))
+    model: nn.Module = FCOS(
+        backbone, num_classes=1, anchor_generator=anchors, head=FCOSHead(cfg.channels, 1, 1, num_convs=cfg.head_convs),
+        image_mean=[0.5] * 3, image_std=[0.5] * 3, score_thresh=cfg.min_score, nms_thresh=cfg.nms_iou,
+        detections_per_img=cfg.max_boxes, topk_candidates=300)
+    model.transform = AsItIs(model.transform)
+    return model
+
+
+def _torchvision(builder: Callable[..., nn.Module], prefix: str = "", *, fixed_size: bool = False, **options: Any) -> Callable[[Detector], nn.Module]:
+    """A detector of torchvision with two classes, background and object, filled with COCO weights but for the class layer."""
+    def build(cfg: Detector) -> nn.Module:
+        limits = {f"{prefix}detections_per_img": cfg.max_boxes, f"{prefix}score_thresh": cfg.min_score, f"{prefix}nms_thresh": cfg.nms_iou}
+        model = builder(weights=None, weights_backbone=None, num_classes=2, **limits, **options)
+        load_pretrained(model, cfg.weights, cfg.network)
+        if not fixed_size:
+            model.transform = AsItIs(model.transform)
+        return model
+    return build
+
+
+@dataclass(frozen=True)
+class Network:
+    """How one network is built, and the label that its loss gives to an object."""
+
+    build: Callable[[Detector], nn.Module]
+    label: int
+
+
+NETWORKS: dict[str, Network] = {
+    "fcos_lite": Network(_fcos_lite, 0),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": Network(
+        _torchvision(detection.fasterrcnn_mobilenet_v3_large_320_fpn, "box_", rpn_score_thresh=0.0), 1),
+    "ssdlite320_mobilenet_v3_large": Network(_torchvision(detection.ssdlite320_mobilenet_v3_large, fixed_size=True), 1),
+    "fcos_resnet50_fpn": Network(_torchvision(detection.fcos_resnet50_fpn), 1),
+    "retinanet_resnet50_fpn_v2": Network(_torchvision(detection.retinanet_resnet50_fpn_v2), 1),
+}
+
+
+def build_detector(cfg: Detector) -> nn.Module:
+    """Build the network named by `cfg.network` with its pretrained weights.
+
+    Returns:
+        A torchvision detector: in training (images, targets) -> losses, in evaluation images -> one dict per image.
+
+    Raises:
+        ModelError: unknown network, or weights that cannot be had.
+    """
+    if cfg.network not in NETWORKS:
+        raise ModelError("unknown detector", where="detector.network", expected=list(NETWORKS), found=cfg.network)
+    return NETWORKS[cfg.network].build(cfg)
+
+
+def to_tensor(image: NDArray[np.uint8], scale: float = 1.0) -> Tensor:
+    """Turn a uint8 (H, W, 3) RGB frame into a float32 (3, H, W) tensor in [0, 1], resized by `scale`."""
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
+    if scale == 1.0:
+        return tensor
+    size = [max(1, round(side * scale)) for side in image.shape[:2]]
+    return functional.interpolate(tensor[None], size, mode="bilinear", antialias=True)[0]
+
+
+@torch.inference_mode()
+def detect(model: nn.Module, images: Sequence[NDArray[np.uint8]], cfg: Detector, device: torch.device) -> list[Boxes]:
+    """Find objects in frames.
+
+    Args:
+        model: from `build_detector`, in evaluation mode.
+        images: uint8 (H, W, 3) RGB frames; no frames give an empty list.
+        cfg: its `min_score` and `input_scale` are used.
+        device: where the model is.
+
+    Returns:
+        Per frame its boxes in px of the frame given, clipped to it, best score first.
+    """
+    if not images:
+        return []
+    found = []
+    for image, output in zip(images, model([to_tensor(image, cfg.input_scale).to(device) for image in images]), strict=True):
+        height, width = image.shape[:2]
+        xyxy = clip(output["boxes"].float().cpu().numpy() / cfg.input_scale, width, height)
+        scores = output["scores"].float().cpu().numpy().clip(0, 1)
+        keep = (scores >= cfg.min_score) & (xyxy[:, 2:] - xyxy[:, :2] >= 1).all(axis=1)
+        order = np.argsort(-scores[keep], kind="stable")
+        found.append(Boxes(xyxy[keep][order], scores[keep][order]))
+    return found

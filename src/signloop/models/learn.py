@@ -1,0 +1,192 @@
+"""data/truth in, one trained network with its card, history and pictures out: the whole act of training, for each of both models."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from signloop.core import tables
+from signloop.core.boxes import Boxes
+from signloop.core.files import write_json
+from signloop.core.params import Detector, Params
+from signloop.core.taxonomy import Taxonomy
+from signloop.measure import plots
+from signloop.measure.classification import confusion_matrix, macro_f1, top1
+from signloop.measure.detection import precision_recall_curve, summarise
+from signloop.measure.matching import TruthFrame, match, match_boxes
+from signloop.measure.sheets import contact_sheet
+from signloop.models.bundle import write_network
+from signloop.models.classifier import Classifier, cut, logits
+from signloop.models.datasets import (
+    ClassificationCrops,
+    CropTruth,
+    DetectionCrops,
+    FrameTruth,
+    Image,
+    collate_detection,
+    crop_truths,
+    frame_truths,
+    read_image,
+)
+from signloop.models.detector import NETWORKS, build_detector, detect
+from signloop.models.fit import History, fit, seed_everything
+from signloop.models.tasks import ClassifierTask, DetectorTask
+
+VALIDATION_FRAMES = 32  # whole frames are slow on a CPU; spread evenly over the split
+SHEET = 24  # pictures of best and worst
+
+
+def learn_detector(truth: Path, params: Params, out: Path, logger: Any = False) -> dict[str, float]:
+    """Train the detector on completely verified training frames, keep its best weights by AP50 on validation frames.
+
+    Args:
+        truth: data/truth.
+        params: its detector, train.detector, trainer and seed count.
+        out: gets detector.safetensors, detector.json, history.json and report/*.png.
+        logger: a Lightning logger, or False.
+
+    Returns:
+        Validation metrics of the kept weights; none without a validation frame.
+    """
+    cfg, budget = params.detector, params.train.detector
+    frames, boxes = tables.read(truth / "frames.parquet", "truth_frames"), tables.read(truth / "truth.parquet", "truth")
+    training, validation = (frame_truths(truth, frames, boxes, split) for split in ("train", "val"))
+    validation = spread(validation, VALIDATION_FRAMES)
+    seed_everything(params.seed)
+    network = build_detector(cfg).to(memory_format=torch.channels_last)
+    task = DetectorTask(
+        network, is_pretrained=lambda name: name.startswith(("backbone.body", "backbone.features")), lr=cfg.lr, backbone_lr=cfg.backbone_lr,
+        weight_decay=cfg.weight_decay, steps=budget.steps,
+        validate=(lambda model: _detection_score(model, validation, cfg)) if validation else None)
+    data = DetectionCrops(training, cfg, budget.steps * cfg.batch, NETWORKS[cfg.network].label, params.seed)
+    history = fit(task, data, cfg.batch, budget, params.trainer, folder=out, ema=cfg.ema, collate=collate_detection, logger=logger)
+    network.eval()
+    write_network(out, "detector", network, {"params": cfg.model_dump()})
+    return _report_detector(network.cpu(), validation, cfg, history, out)
+
+
+def learn_classifier(truth: Path, params: Params, out: Path, logger: Any = False) -> dict[str, float]:
+    """Train the classifier on the saved training crops, keep its best weights by accuracy on validation crops.
+
+    Args and result are as for `learn_detector`, with classifier.safetensors and classifier.json.
+    """
+    cfg, budget, taxonomy = params.classifier, params.train.classifier, params.taxonomy
+    crops = tables.read(truth / "crops.parquet", "crops")
+    training, validation = (crop_truths(truth, crops, taxonomy, split) for split in ("train", "val"))
+    seed_everything(params.seed)
+    network = Classifier(cfg, len(taxonomy)).to(memory_format=torch.channels_last)
+    head = network.head_name
+    views = [view(validation, i, cfg.margin, cfg.size_px) for i in range(len(validation))]
+    task = ClassifierTask(
+        network, smoothing=cfg.label_smoothing, is_pretrained=lambda name: not name.startswith(head), lr=cfg.lr,
+        backbone_lr=cfg.backbone_lr, weight_decay=cfg.weight_decay, steps=budget.steps,
+        validate=(lambda model: _class_score(model, views, validation)) if views else None)
+    data = ClassificationCrops(training, cfg, taxonomy, budget.steps * cfg.batch, params.seed)
+    history = fit(task, data, cfg.batch, budget, params.trainer, folder=out, ema=cfg.ema, logger=logger)
+    network.eval()
+    write_network(out, "classifier", network, {"params": cfg.model_dump(), "taxonomy": taxonomy.model_dump()})
+    return _report_classifier(network.cpu(), views, validation, taxonomy, history, out)
+
+
+LEARN = {"detector": learn_detector, "classifier": learn_classifier}
+
+
+def spread(frames: Sequence[FrameTruth], most: int) -> list[FrameTruth]:
+    """Choose at most `most` frames, evenly over the list."""
+    return [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))] if frames else []
+
+
+def view(crops: CropTruth, item: int, margin: float, size_px: int) -> Image:
+    """Return what the classifier sees of a labelled crop, not augmented, uint8 (size, size, 3)."""
+    return cut(crops.images[item], crops.box(item), margin, size_px)
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
+
+
+def _find(network: nn.Module, frames: Sequence[FrameTruth], cfg: Detector) -> list[Boxes]:
+    return [detect(network, [read_image(frame.path)], cfg, _device(network))[0] for frame in frames]
+
+
+def _as_truth(frames: Sequence[FrameTruth]) -> dict[str, TruthFrame]:
+    out = {}
+    for frame in frames:
+        corners = np.concatenate([frame.positives, frame.ignored])
+        ignored = np.arange(len(corners)) >= len(frame.positives)
+        out[str(frame.path)] = TruthFrame.from_xyxy(corners, np.zeros(len(corners), np.int64), ignored)
+    return out
+
+
+def _detection_score(network: nn.Module, frames: Sequence[FrameTruth], cfg: Detector) -> dict[str, float]:
+    truth = _as_truth(frames)
+    found = dict(zip(truth, _find(network, frames, cfg), strict=True))
+    measures = {name: max(0.0, value) for name, value in summarise(match(truth, found)).items()}
+    return {**measures, "score": measures["ap50"]}
+
+
+def _class_score(network: nn.Module, views: list[Image], crops: CropTruth) -> dict[str, float]:
+    answers = logits(network, np.stack(views), _device(network)).argmax(axis=1)  # type: ignore[arg-type]
+    accuracy = top1(answers, crops.labels)
+    return {"top1": accuracy, "macro_f1": macro_f1(answers, crops.labels), "score": accuracy}
+
+
+def _write_history(history: History, metrics: dict[str, float], out: Path) -> None:
+    finite = {**asdict(history), "best_score": history.best_score if history.rows else None}
+    write_json(out / "history.json", {"metrics": metrics, **finite})
+
+
+def _report_detector(network: nn.Module, frames: Sequence[FrameTruth], cfg: Detector, history: History, out: Path) -> dict[str, float]:
+    """Measure the kept weights once more and draw the precision-recall curve and the frames where they fail most and least."""
+    if not frames:
+        _write_history(history, {}, out)
+        return {}
+    truth = _as_truth(frames)
+    found = dict(zip(truth, _find(network, frames, cfg), strict=True))
+    metrics = {f"val_{name}": max(0.0, value) for name, value in summarise(match(truth, found)).items()}
+    _write_history(history, metrics, out)
+    plots.plot_precision_recall(precision_recall_curve(match(truth, found)), out / "report" / "precision_recall.png")
+    pieces = []
+    for frame, (real, boxes) in zip(frames, zip(truth.values(), found.values(), strict=True), strict=True):
+        target = match_boxes(real, boxes)
+        image = read_image(frame.path)
+        for box, score, hit in zip(boxes.xyxy, boxes.scores, target, strict=True):
+            if score >= 0.2:
+                badness, word = (float(score), "false") if hit < 0 else (-float(score), "found")
+                pieces.append((badness, cut(image, box, 0.5, 96), f"{word} {score:.2f}"))
+        for missed in set(range(len(frame.positives))) - {int(t) for t, s in zip(target, boxes.scores, strict=True) if s >= 0.2}:
+            pieces.append((1.0, cut(image, frame.positives[missed], 0.5, 96), "missed"))
+    _sheet(pieces, out / "report" / "worst_and_best.png")
+    return metrics
+
+
+def _report_classifier(network: Classifier, views: list[Image], crops: CropTruth, taxonomy: Taxonomy, history: History,
+                       out: Path) -> dict[str, float]:
+    """Measure the kept weights once more and draw the confusion matrix and the crops where they fail most and least."""
+    if not views:
+        _write_history(history, {}, out)
+        return {}
+    raw = logits(network, np.stack(views), torch.device("cpu"))
+    answers = raw.argmax(axis=1)
+    metrics = {"val_top1": top1(answers, crops.labels), "val_macro_f1": macro_f1(answers, crops.labels)}
+    _write_history(history, metrics, out)
+    names = [*(c.name for c in taxonomy.classes), f"not a {taxonomy.object_name}"]
+    plots.plot_confusion(confusion_matrix(answers, crops.labels, len(names)), names, out / "report" / "confusion.png")
+    probs = np.exp(raw - raw.max(axis=1, keepdims=True))
+    own = (probs / probs.sum(axis=1, keepdims=True))[np.arange(len(raw)), crops.labels]
+    captions = [f"{names[label][:14]} {p:.2f}" for label, p in zip(crops.labels, own, strict=True)]
+    pieces = [(1 - float(p), image, text) for p, image, text in zip(own, views, captions, strict=True)]
+    _sheet(pieces, out / "report" / "worst_and_best.png")
+    return metrics
+
+
+def _sheet(pieces: list[tuple[float, Image, str]], path: Path) -> None:
+    """Draw the pieces with the largest badness, then those with the smallest."""
+    ordered = sorted(pieces, key=lambda piece: -piece[0])
+    chosen = ordered if len(ordered) <= 2 * SHEET else [*ordered[:SHEET], *ordered[-SHEET:]]
+    if chosen:
+        contact_sheet([image for _, image, _ in chosen], [text for _, _, text in chosen], path)

@@ -1,0 +1,123 @@
+"""A corrected COCO file enters, a verified round leaves; also the one way by which any review becomes a round."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from signloop.core import tables
+from signloop.core.boxes import clip
+from signloop.core.params import Data
+from signloop.core.rounds import publish_round
+from signloop.core.taxonomy import Taxonomy
+from signloop.formats.coco import Coco, CocoBox, read_coco
+from signloop.formats.problems import Problems
+from signloop.review import snapshot as snapshots
+from signloop.review.snapshot import Snapshot
+from signloop.review.verdicts import CorrectedBox, compare
+
+
+@dataclass(frozen=True)
+class PublishReport:
+    """What was published.
+
+    Attributes:
+        frames: frames that the person looked at.
+        counts: boxes by verdict, seen ones only; every verdict is named.
+        carried: boxes on frames that nobody saw, with the verdict on their sign.
+        path: folder of the round; an older one if it holds the same verdicts.
+    """
+
+    frames: int
+    counts: Mapping[str, int]
+    carried: int
+    path: Path
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{number} {verdict}" for verdict, number in self.counts.items())
+        return f"{self.path.name}: {self.frames} frames looked at; boxes: {said}; {self.carried} more carried over to frames not shown"
+
+
+def publish_corrected(
+    snapshot: Snapshot, corrected: Sequence[CorrectedBox], frame_ids: set[str], verified_folder: Path, data: Data, *,
+    annotator: str, label: str, at: datetime, meta: Mapping[str, Any], seconds: float | None = None,
+) -> PublishReport:
+    """Compare with the snapshot and write the round; all frames looked at count as complete.
+
+    Raises:
+        DataError: as `compare` and `publish_round`.
+    """
+    boxes = compare(snapshot, corrected, frame_ids, annotator, at, seconds)
+    frames = tables.from_rows("verified_frames", [
+        {"round": -1, "frame_id": frame_id, "annotator": annotator, "complete": True} for frame_id in sorted(frame_ids)])
+    path = publish_round(
+        verified_folder, label=label, boxes=boxes, frames=frames, units=snapshot.units(frame_ids), val_share=data.val_share,
+        test_share=data.test_share, meta={"snapshot_id": snapshot.snapshot_id, **meta})
+    counts = Counter(v for v, seen in zip(boxes["verdict"].to_pylist(), boxes["seen"].to_pylist(), strict=True) if seen)
+    return PublishReport(len(frame_ids), {v: counts[v] for v in tables.VERDICTS}, boxes.num_rows - sum(counts.values()), path)
+
+
+def publish_coco(file: Path, review_folder: Path, verified_folder: Path, taxonomy: Taxonomy, data: Data, annotator: str) -> PublishReport:
+    """Make a verified round of a corrected export.
+
+    The images that the file lists are the frames looked at: all signs in them are marked. Images taken out of the file stay open.
+    Keys that tools drop (info, box_id) are found again by the images' names and by overlap.
+
+    Args:
+        file: the corrected annotations.json.
+        review_folder: with the snapshots.
+        verified_folder: gets the round.
+        taxonomy: class names; "ignore" marks what is not to be learned from.
+        data: shares of the splits.
+        annotator: who corrected it; any text.
+
+    Raises:
+        DataError: the file is wrong (with its rows), comes from elsewhere, or names nothing.
+    """
+    coco = read_coco(file, taxonomy)
+    names = {PurePosixPath(image.file_name.replace("\\", "/")).stem for image in coco.images}
+    snapshot = snapshots.find(review_folder, coco.info.get("snapshot_id"), names)
+    problems = Problems(file)
+    frame_of = _frames_of(coco, snapshot, problems)
+    corrected = [box for box in (_correct(b, frame_of, snapshot, problems) for b in coco.boxes) if box is not None]
+    problems.raise_if_any("Correct the file; take images that were not exported out of it.")
+    return publish_corrected(
+        snapshot, corrected, set(frame_of.values()), verified_folder, data, annotator=annotator, at=datetime.now(UTC),
+        label=re.sub(r"[^A-Za-z0-9._-]+", "-", annotator).strip("-.")[:40], meta={"source": "coco"})
+
+
+def _frames_of(coco: Coco, snapshot: Snapshot, problems: Problems) -> dict[int, str]:
+    """Return image id -> frame_id; the name decides, whatever folder and suffix a tool gave it."""
+    known = {snapshots.export_name(frame_id): frame_id for frame_id in snapshot.frame_rows}
+    frame_of: dict[int, str] = {}
+    for image in coco.images:
+        row = f"image {image.id} ({image.file_name!r:.80})"
+        frame_id = known.get(PurePosixPath(image.file_name.replace("\\", "/")).stem)
+        if frame_id is None:
+            problems.add(row, f"is not in the export {snapshot.snapshot_id}")
+        elif frame_id in frame_of.values():
+            problems.add(row, "is there twice")
+        else:
+            frame = snapshot.frame_rows[frame_id]
+            found, expected = (image.width, image.height), (frame["width"], frame["height"])
+            if any(f is not None and f != e for f, e in zip(found, expected, strict=True)):
+                problems.add(row, f"is {found[0]}x{found[1]} here, but {expected[0]}x{expected[1]} was exported")
+            frame_of[image.id] = frame_id
+    return frame_of
+
+
+def _correct(box: CocoBox, frame_of: Mapping[int, str], snapshot: Snapshot, problems: Problems) -> CorrectedBox | None:
+    """Cut a box to its frame; None if it lies outside, which is noted."""
+    frame_id = frame_of.get(box.image_id)
+    if frame_id is None:
+        return None  # its image is noted already
+    frame = snapshot.frame_rows[frame_id]
+    x1, y1, x2, y2 = (float(v) for v in clip(box.xyxy, frame["width"], frame["height"])[0])
+    if x2 <= x1 or y2 <= y1:
+        problems.add(box.row, "lies outside of its image")
+        return None
+    box_id = box.extra.get("box_id")
+    return CorrectedBox(frame_id, (x1, y1, x2, y2), box.class_id, box_id if isinstance(box_id, str) else None)

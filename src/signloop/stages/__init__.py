@@ -1,0 +1,1 @@
+"""Thin edges, one file per DVC stage: read, call, write."""

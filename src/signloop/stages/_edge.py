@@ -1,0 +1,208 @@
+"""What every stage and command does at its edge: find the project, read params.yaml, log, lock, turn errors into exit codes."""
+
+import logging
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.logging import RichHandler
+
+from signloop.core.errors import ConfigError, SignloopError
+from signloop.core.files import write_bytes
+from signloop.core.params import Params, load, parse
+
+log = logging.getLogger("signloop")
+PLAIN_EVERY = 10  # without a terminal, progress is a line per tenth
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where things lie.
+
+    Attributes:
+        root: the folder with params.yaml.
+        store_root: the checkout that owns the MLflow store: another folder than `root` in a queued `dvc exp`.
+    """
+
+    root: Path
+    store_root: Path
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return self.root / "data"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLFLOW_TRACKING_URI, or sqlite beside the main checkout."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.store_root / 'mlflow.db'}"
+
+    @property
+    def artifact_root(self) -> Path | None:
+        """Where a local store keeps files; None leaves it to the server."""
+        return None if os.environ.get("MLFLOW_TRACKING_URI") else self.store_root / "mlruns"
+
+    @property
+    def is_experiment(self) -> bool:
+        """Whether this is a `dvc exp run`: its candidates become challenger at most."""
+        return bool(os.environ.get("DVC_EXP_NAME"))
+
+
+def find_project(start: Path | None = None) -> Project:
+    """Find the project around a folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file() and (folder / "conf").is_dir():
+            return Project(folder, Path(os.environ.get("DVC_ROOT") or folder))
+    raise ConfigError("this is no Signloop project", where=here, expected="a folder with dvc.yaml and conf/", todo="Go to your checkout.")
+
+
+def compose(conf: Path, overrides: list[str]) -> dict[str, Any]:
+    """Compose conf/ with Hydra.
+
+    Returns:
+        Plain nested values, with the overrides recorded under "overrides".
+
+    Raises:
+        ConfigError: conf/ or an override is wrong, or a value does not fit the models.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+            config = OmegaConf.to_container(hydra_compose("config", overrides=overrides), resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError("the parameters cannot be composed", where=" ".join(overrides) or conf, found=str(error).strip(),
+                          todo="`signloop params --help` shows how an override is written.") from error
+    value: dict[str, Any] = {**config, "overrides": overrides}  # type: ignore[dict-item]
+    parse(value, " ".join(overrides) or conf)
+    return value
+
+
+def dump(value: dict[str, Any]) -> bytes:
+    """Render params.yaml."""
+    head = "# Made by `signloop params` from conf/; edit conf/ or give overrides, never this file.\n"
+    return (head + yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)).encode()
+
+
+def write_params(project: Project, overrides: list[str]) -> Params:
+    """Compose conf/ and write params.yaml."""
+    value = compose(project.root / "conf", overrides)
+    write_bytes(project.root / "params.yaml", dump(value))
+    return parse(value, "params.yaml")
+
+
+def read_params(project: Project) -> Params:
+    """Read params.yaml and say so if conf/ has moved on; a `dvc exp` composes with overrides of its own, which is not stale."""
+    params = load(project.root / "params.yaml")
+    if not project.is_experiment and is_stale(project, params):
+        log.warning("params.yaml is stale: conf/ has changed since it was made. Run `signloop params %s`.", " ".join(params.overrides))
+    return params
+
+
+def is_stale(project: Project, params: Params) -> bool:
+    """Tell whether params.yaml differs from composing conf/ with its own recorded overrides."""
+    try:
+        fresh = parse(compose(project.root / "conf", list(params.overrides)), "conf")
+    except ConfigError as error:
+        log.warning("%s", error)
+        return True
+    return fresh != params
+
+
+@contextmanager
+def lock(project: Project, name: str) -> Iterator[None]:
+    """Hold a lock that dies with the process: a stage may outlive a killed `dvc`.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    folder = project.root / ".dvc" / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / f"signloop-{name}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise ConfigError(f"stage {name} is running already", where=project.root, todo="Wait for it, or end that process.") from None
+
+
+def progress(what: str, done: int, total: int) -> None:
+    """Log a line whenever another tenth of the work is done, and at the end."""
+    step = max(1, total // PLAIN_EVERY)
+    if total and (done % step == 0 or done == total):
+        log.info("%s %d of %d", what, done, total)
+
+
+def set_up_logging() -> None:
+    """Log to the standard error, in colour on a terminal; silence what others print about themselves."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    handler = RichHandler(console=Console(stderr=True, soft_wrap=not sys.stderr.isatty()), show_path=False, show_level=False,
+                          markup=False, log_time_format="%H:%M:%S")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    log.setLevel(logging.INFO)
+    for noisy in ("pytorch_lightning", "mlflow", "alembic", "lightning.pytorch"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning|torch|mlflow|timm|torchvision")
+
+
+def git_commit(project: Project) -> str:
+    """Return the commit of the checkout, with "+" behind it if files differ; "unknown" outside git."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project.root, capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], cwd=project.root, capture_output=True,
+                                 text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed else "")
+
+
+def guarded(act: Callable[[], None]) -> int:
+    """Run an act; a known error is printed without a traceback. Returns the exit code: 0, 1 for a known error, 130 when interrupted."""
+    console = Console(stderr=True, soft_wrap=True)
+    try:
+        act()
+    except SignloopError as error:
+        console.print(f"signloop: {error}", style="bold red", markup=False, highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("signloop: interrupted", style="bold red", markup=False)
+        return 130
+    except OSError as error:
+        console.print(f"signloop: the system refused: {error}", style="bold red", markup=False, highlight=False)
+        return 1
+    except ImportError as error:
+        if ".so" not in str(error):
+            raise
+        console.print(f"signloop: a system library is missing ({error}). On Debian or Ubuntu: apt-get install libgl1 libglib2.0-0",
+                      style="bold red", markup=False, highlight=False)
+        return 1
+    return 0
+
+
+def run_stage(name: str, act: Callable[[Project, Params], None]) -> None:
+    """Run one stage: logging, project, params, lock, exit code. Called by each stage file when DVC starts it."""
+    set_up_logging()
+
+    def whole() -> None:
+        project = find_project()
+        with lock(project, name):
+            act(project, read_params(project))
+
+    sys.exit(guarded(whole))

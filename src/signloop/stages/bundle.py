@@ -1,0 +1,31 @@
+"""Stage: both networks and data/truth in, data/candidate out: one bundle with calibration and hashes."""
+
+import numpy as np
+
+from signloop.core import tables
+from signloop.core.params import Params
+from signloop.models.bundle import pick_device, read_classifier, write_bundle
+from signloop.models.classifier import logits
+from signloop.models.datasets import crop_truths
+from signloop.models.learn import view
+from signloop.prelabel.calibrate import fit_temperature
+from signloop.stages._edge import Project, log, run_stage
+
+
+def act(project: Project, params: Params) -> None:
+    """Fit the temperature on validation crops and join both networks."""
+    models, truth = project.data / "models", project.data / "truth"
+    network, cfg, taxonomy = read_classifier(models / "classifier")
+    crops = crop_truths(truth, tables.read(truth / "crops.parquet", "crops"), taxonomy, "val")
+    temperature = 1.0
+    if len(crops):
+        device = pick_device(params.trainer.accelerator)
+        views = np.stack([view(crops, i, cfg.margin, cfg.size_px) for i in range(len(crops))])
+        temperature = fit_temperature(logits(network.to(device), views, device), crops.labels)
+    calibration = {"temperature": round(temperature, 6), "crops": len(crops)}
+    model_id = write_bundle(models / "detector", models / "classifier", calibration, project.data / "candidate")
+    log.info("bundle %s, temperature %.3f from %d validation crops", model_id, temperature, len(crops))
+
+
+if __name__ == "__main__":
+    run_stage("bundle", act)

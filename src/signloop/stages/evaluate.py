@@ -1,0 +1,19 @@
+"""Stage: candidate and data/truth in, data/scores out: the candidate alone, on the frozen test recordings."""
+
+from signloop.core.params import Params
+from signloop.models.bundle import pick_device, read_bundle
+from signloop.models.runtime import Runtime
+from signloop.prelabel.evaluate import evaluate
+from signloop.stages._edge import Project, log, progress, run_stage
+
+
+def act(project: Project, params: Params) -> None:
+    """Score the candidate."""
+    runtime = Runtime(read_bundle(project.data / "candidate"), pick_device(params.trainer.accelerator), params.prelabel.precision)
+    result = evaluate(runtime, project.data / "truth", params.prelabel, project.data / "scores", progress)
+    log.info("%s on %d test frames: %s", result["model_id"], result["frames"],
+             ", ".join(f"{key} {value:.3f}" for key, value in result["metrics"].items()) or "no test data yet")
+
+
+if __name__ == "__main__":
+    run_stage("evaluate", act)

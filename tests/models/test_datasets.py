@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import albumentations as A  # noqa: N812 - as its own documentation does
+import numpy as np
+import pytest
+import torch
+
+from signloop.core import tables
+from signloop.core.errors import DataError
+from signloop.core.params import Params
+from signloop.core.taxonomy import Taxonomy
+from signloop.models.datasets import (
+    ClassificationCrops,
+    CropTruth,
+    DetectionCrops,
+    collate_detection,
+    crop_truths,
+    frame_truths,
+    hide,
+    read_image,
+)
+
+
+def _frames(folder: Path, split: str = "train") -> list[object]:
+    frames, truth = tables.read(folder / "frames.parquet", "truth_frames"), tables.read(folder / "truth.parquet", "truth")
+    return list(frame_truths(folder, frames, truth, split))
+
+
+def test_frames_of_one_split_only(truth_folder: Path) -> None:
+    assert [len(_frames(truth_folder, split)) for split in ("train", "val", "test")] == [6, 3, 3]
+
+
+def test_the_box_of_a_crop_lies_on_the_drawn_shape(truth_folder: Path, fast: Params) -> None:
+    cfg = fast.detector.model_copy(update={"background_share": 0.0, "exposure": 0.0, "crop_px": 96})
+    data = DetectionCrops(_frames(truth_folder), cfg, 30, 1, seed=0)  # type: ignore[arg-type]
+    seen = 0
+    for i in range(30):
+        image, target = data[i]
+        assert image.shape == (3, 96, 96)
+        assert target["labels"].tolist() == [1] * len(target["boxes"])
+        for x1, y1, x2, y2 in target["boxes"].round().int().tolist():
+            spread = image[:, y1 + 1 : y2 - 1, x1 + 1 : x2 - 1].amax(0) - image[:, y1 + 1 : y2 - 1, x1 + 1 : x2 - 1].amin(0)
+            assert float(spread.median()) > 0.3  # coloured shape on grey ground
+            seen += 1
+    assert seen >= 25
+
+
+def test_items_do_not_depend_on_order_or_process(truth_folder: Path, fast: Params) -> None:
+    a, b = (DetectionCrops(_frames(truth_folder), fast.detector, 10, 0, seed=1) for _ in range(2))  # type: ignore[arg-type]
+    first, other = a[3], a[4]
+    assert torch.equal(first[0], b[3][0])
+    assert not torch.equal(first[0], other[0])
+    images, targets = collate_detection([first, other])
+    assert len(images) == len(targets) == 2
+
+
+def test_an_ignored_region_loses_its_content_and_a_kept_box_does_not() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+    before = image.copy()
+    hide(image, np.array([[5, 5, 25, 25], [50, 50, 60, 60]], np.float32), np.array([[20, 20, 30, 30]], np.float32))
+    assert image[6:19, 6:19].std(axis=(0, 1)).max() == 0
+    np.testing.assert_array_equal(image[20:30, 20:30], before[20:30, 20:30])
+    np.testing.assert_array_equal(image[30:], before[30:])
+
+
+def test_nothing_to_learn_from_is_said(fast: Params, taxonomy: Taxonomy) -> None:
+    with pytest.raises(DataError, match="no completely verified training frame"):
+        DetectionCrops([], fast.detector, 1, 0, 0)
+    with pytest.raises(DataError, match="no labelled training crop"):
+        ClassificationCrops(CropTruth([], np.zeros(0, np.float32), np.zeros(0, np.int64), []), fast.classifier, taxonomy, 1, 0)
+
+
+def test_a_missing_picture_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot be read .*gone\.png"):
+        read_image(tmp_path / "gone.png")
+
+
+def test_crops_carry_positions_in_the_taxonomy(truth_folder: Path, taxonomy: Taxonomy) -> None:
+    crops = crop_truths(truth_folder, tables.read(truth_folder / "crops.parquet", "crops"), taxonomy, "train")
+    assert sorted(set(crops.labels.tolist())) == [0, 1, 2, 3]  # 3 is "not an object"
+    height, width = crops.images[0].shape[:2]
+    x1, y1, x2, y2 = crops.box(0)
+    assert (x2 - x1) * 1.3 == pytest.approx(width, rel=1e-5)
+    assert (y1 + y2) / 2 == pytest.approx(height / 2)
+
+
+def test_a_mirrored_crop_gets_the_mirrored_class(truth_folder: Path, fast: Params, taxonomy: Taxonomy) -> None:
+    """Arrows point to the dark side after cutting, so the picture itself tells which class the label must be."""
+    crops = crop_truths(truth_folder, tables.read(truth_folder / "crops.parquet", "crops"), taxonomy, "train")
+    plain = fast.classifier.model_copy(update={"mirror": 1.0, "exposure": 0.0, "blur": 0.0, "shift": 0.0})
+    data = ClassificationCrops(crops, plain, taxonomy, 200, seed=0)
+    data.light = A.Compose([])
+    checked = 0
+    for i in range(200):
+        image, label = data[i]
+        if label in (1, 2):
+            white = image.amin(0) > 0.7
+            left, right = white[:, :16].sum(), white[:, 16:].sum()
+            assert (label == 1) == bool(right > left)  # the broad side of a left arrow is right
+            checked += 1
+    assert checked > 50
+
+
+def test_rare_classes_and_negatives_are_drawn_as_asked(fast: Params, taxonomy: Taxonomy) -> None:
+    labels = np.array([0] * 90 + [1] * 10 + [3] * 100)
+    crops = CropTruth([np.zeros((8, 8, 3), np.uint8)] * 200, np.full(200, 0.1, np.float32), labels, [str(i) for i in range(200)])
+    for balance, share in ((0.0, 0.1), (1.0, 0.5)):
+        cfg = fast.classifier.model_copy(update={"balance": balance, "negative_share": 0.2, "mirror": 0.0})
+        weights = np.diff(ClassificationCrops(crops, cfg, taxonomy, 1, 0).weights, prepend=0)
+        negative = weights[labels == 3].sum()
+        assert weights[labels == 1].sum() / (1 - negative) == pytest.approx(share)
+        assert negative == pytest.approx(0.2) or balance == 1.0

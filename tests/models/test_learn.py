@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from signloop.core.files import read_json
+from signloop.core.params import Params
+from signloop.models.bundle import read_classifier, read_detector
+from signloop.models.classifier import logits
+from signloop.models.datasets import read_image
+from signloop.models.detector import detect
+from signloop.models.fit import fit, seed_everything
+from signloop.models.learn import learn_classifier, learn_detector, spread
+from signloop.models.tasks import ClassifierTask
+
+CPU = torch.device("cpu")
+
+
+def _longer(params: Params, name: str, steps: int, **changes: object) -> Params:
+    budget = getattr(params.train, name).model_copy(update={"steps": steps, "validate_every": steps // 2})
+    return params.model_copy(update={"train": params.train.model_copy(update={name: budget}),
+                                     name: getattr(params, name).model_copy(update=changes)})
+
+
+def test_the_detector_learns_to_find_the_shapes(truth_folder: Path, fast: Params, tmp_path: Path) -> None:
+    params = _longer(fast, "detector", 40, batch=4, crop_px=96, scale_min=0.9, scale_max=1.2, exposure=0.1, ema=0.8)
+    metrics = learn_detector(truth_folder, params, tmp_path)
+    assert metrics["val_ap50"] > 0.5
+    network, cfg = read_detector(tmp_path)
+    image = read_image(next((truth_folder / "frames").rglob("*.png")))
+    assert detect(network, [image], cfg, CPU)[0].scores[0] > 0.2
+    history = read_json(tmp_path / "history.json")
+    assert history["metrics"] == metrics
+    assert [row["step"] for row in history["rows"]] == [20, 40]
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"precision_recall.png", "worst_and_best.png"}
+
+
+def test_the_classifier_learns_to_name_the_shapes(truth_folder: Path, fast: Params, tmp_path: Path) -> None:
+    params = _longer(fast, "classifier", 40, batch=16, exposure=0.1, blur=0.0)
+    metrics = learn_classifier(truth_folder, params, tmp_path)
+    assert metrics["val_top1"] > 0.6
+    network, cfg, taxonomy = read_classifier(tmp_path)
+    assert taxonomy == fast.taxonomy
+    assert logits(network, np.zeros((1, cfg.size_px, cfg.size_px, 3), np.uint8), CPU).shape == (1, 4)
+    assert (tmp_path / "report" / "confusion.png").is_file()
+
+
+def test_the_same_seed_gives_the_same_weights(truth_folder: Path, fast: Params, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        learn_classifier(truth_folder, fast, tmp_path / name)
+    assert (tmp_path / "a" / "classifier.safetensors").read_bytes() == (tmp_path / "b" / "classifier.safetensors").read_bytes()
+
+
+class _Ones(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
+    def __len__(self) -> int:
+        return 64
+
+    def __getitem__(self, item: int) -> tuple[torch.Tensor, int]:
+        return torch.ones(3, 8, 8), 0
+
+
+class _Tiny(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(2))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.weight.expand(len(images), 2)
+
+
+def _task(scores: list[float], steps: int) -> ClassifierTask:
+    answers = iter(scores)
+    return ClassifierTask(_Tiny(), smoothing=0.0, is_pretrained=lambda _: False, lr=0.1, backbone_lr=0.1, weight_decay=0.0,  # type: ignore[arg-type]
+                          steps=steps, validate=lambda _: {"score": next(answers)})
+
+
+def test_the_best_weights_are_kept_not_the_last(fast: Params, tmp_path: Path) -> None:
+    seed_everything(0)
+    budget = fast.train.classifier.model_copy(update={"steps": 6, "validate_every": 2})
+    task = _task([0.5, 0.9, 0.1], 6)
+    history = fit(task, _Ones(), 4, budget, fast.trainer, folder=tmp_path)
+    assert (history.best_step, history.best_score) == (4, pytest.approx(0.9))
+    again = _task([0.5, 0.9], 6)
+    fit(again, _Ones(), 4, budget.model_copy(update={"steps": 4}), fast.trainer, folder=tmp_path)
+    assert torch.allclose(task.network.weight, again.network.weight, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_patience_stops_early(fast: Params, tmp_path: Path) -> None:
+    budget = fast.train.classifier.model_copy(update={"steps": 16, "validate_every": 2, "patience": 2})
+    history = fit(_task([0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1], 16), _Ones(), 4, budget, fast.trainer, folder=tmp_path)
+    assert [row["step"] for row in history.rows] == [2, 4, 6]
+
+
+def test_frames_are_spread_evenly() -> None:
+    assert spread(list(range(100)), 3) == [0, 49, 99]  # type: ignore[arg-type, comparison-overlap]
+    assert spread([], 3) == []

@@ -1,0 +1,74 @@
+"""All that nobody has looked at is asked, the doubtful first; people who disagree before all else."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from signloop.core import tables
+from signloop.core.params import Queue
+from signloop.core.rounds import Verified
+from signloop.review import snapshot
+from signloop.review.queue import build
+
+DRIVE, PHOTOS = "d" * 16, "f" * 16
+SIGNS_ONLY = Queue(frame_share=0.0)
+
+
+@pytest.fixture
+def signs(project: Path) -> pa.Table:
+    return snapshot.read_prelabels(project / "prelabels", list(snapshot.finished(project / "prelabels").values()))[1]
+
+
+def looked_at(frame_id: str, complete: bool = True) -> Verified:
+    row = {"round": 1, "frame_id": frame_id, "annotator": "ann", "complete": complete}
+    return Verified(frames=tables.from_rows("verified_frames", [row]))
+
+
+def asked(table: pa.Table) -> list[dict[str, Any]]:
+    return sorted(table.to_pylist(), key=lambda row: int(row["rank"]))
+
+
+def test_every_sign_is_asked_the_most_doubtful_first(signs: pa.Table) -> None:
+    rows = asked(build(signs, Verified(), SIGNS_ONLY))
+    assert [row["sign_id"] for row in rows] == [f"{DRIVE}/mtest/{n:04d}" for n in (3, 2, 1, 0)] + [f"{PHOTOS}/mtest/0000"]
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
+    assert rows[0]["reason"] == "the models see a sign but cannot name it"
+    assert rows[1]["reason"] == "the models are 30% sure of the class, and the next one is close (15% behind)"
+    assert rows[2]["reason"] == "the models are 60% sure of the class"
+    assert {row["kind"] for row in rows} == {"sign"}
+
+
+def test_the_order_of_the_input_does_not_matter(signs: pa.Table) -> None:
+    backwards = signs.take(list(range(signs.num_rows))[::-1])
+    assert build(backwards, Verified(), SIGNS_ONLY).equals(build(signs, Verified(), SIGNS_ONLY))
+
+
+def test_a_recording_with_a_verified_frame_is_answered(signs: pa.Table) -> None:
+    rows = asked(build(signs, looked_at(f"{DRIVE}/000002"), SIGNS_ONLY))
+    assert [row["recording_id"] for row in rows] == [PHOTOS]
+    assert build(signs, looked_at(f"{DRIVE}/000002", complete=False), SIGNS_ONLY).num_rows == 5
+
+
+def test_people_who_disagree_are_asked_first(signs: pa.Table) -> None:
+    rows = [{"round": 1, "box_id": "b", "annotator": who, "frame_id": f"{PHOTOS}/000000", "sign_id": None, "x1": 0.0, "y1": 0.0, "x2": 2.0,
+             "y2": 2.0, "class_id": class_id, "verdict": verdict, "seen": True, "model_id": None, "seconds": None,
+             "verified_at": datetime(2024, 5, 1, tzinfo=UTC)}
+            for who, class_id, verdict in (("ann", 3, "accepted"), ("bob", None, "rejected"))]
+    first = asked(build(signs, Verified(conflicts=("b",), disputed=tables.from_rows("verified_boxes", rows)), SIGNS_ONLY))[0]
+    assert (first["kind"], first["frame_id"], first["sign_id"]) == ("frame", f"{PHOTOS}/000000", None)
+    assert first["reason"] == "people disagree on 1 boxes (ann: accepted as class 3 / bob: rejected)"
+
+
+def test_nothing_open_gives_an_empty_queue() -> None:
+    assert build(tables.empty("prelabel_signs"), Verified(), SIGNS_ONLY).equals(tables.empty("queue"))
+
+
+def test_a_share_of_the_frames_of_each_open_recording_is_put_forward(signs: pa.Table, project: Path) -> None:
+    frames = tables.read(project / "frames" / "frames.parquet", "frames")
+    rows = asked(build(signs, looked_at(f"{PHOTOS}/000000"), Queue(frame_share=0.5), frames))
+    assert [row["kind"] for row in rows] == ["sign"] * 4 + ["frame"] * 2
+    assert {row["recording_id"] for row in rows} == {DRIVE}
+    assert build(signs, Verified(), SIGNS_ONLY, frames).num_rows == 5
