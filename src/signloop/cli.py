@@ -17,8 +17,13 @@ from signloop.core.files import read_json, write_json
 from signloop.stages import _edge
 from signloop.stages._edge import find_project, guarded, progress, read_params, set_up_logging
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="One person verifies in minutes what two models labelled; every verified label trains the next models.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="One person verifies in minutes what two models labelled; every verified label trains the next models.",
+)
 bring = typer.Typer(no_args_is_help=True, help="Bring labels that you already have; everything is checked before anything is written.")
 give = typer.Typer(no_args_is_help=True, help="Write labels for other tools.")
 publish = typer.Typer(no_args_is_help=True, help="Turn a person's work into a verified round.")
@@ -31,7 +36,9 @@ Model = Annotated[str, typer.Option(help="A bundle's folder, or models:/signloop
 
 
 @app.command()
-def params(overrides: Annotated[list[str] | None, typer.Argument(help="Hydra overrides: detector=fcos_resnet50_fpn detector.lr=1e-4")] = None) -> None:
+def params(
+    overrides: Annotated[list[str] | None, typer.Argument(help="Hydra overrides: detector=fcos_resnet50_fpn detector.lr=1e-4")] = None,
+) -> None:
     """Compose conf/ into params.yaml and record the overrides in it, for instance: signloop params +experiment=roads."""
     composed = _edge.write_params(find_project(), overrides or [])
     out.print(f"params.yaml written, overrides: {' '.join(composed.overrides) or 'none'}", markup=False)
@@ -43,7 +50,9 @@ def demo(
     unlabelled: Annotated[int, typer.Option(min=1, help="Recordings without labels; one of them has no sign.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
     remove: Annotated[bool, typer.Option("--remove", help="Take everything out that the demo made.")] = False,
-    test: Annotated[Path | None, typer.Option(help="Draw fresh recordings with their truth into this folder instead, to score models on.")] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Draw fresh recordings with their truth into this folder instead, to score models on.")
+    ] = None,
     signs: Annotated[int, typer.Option(min=1, help="With --test: at least so many physical signs.")] = 300,
 ) -> None:
     """Draw recordings of a road world with exact truth, for a first run with nothing at hand."""
@@ -52,17 +61,28 @@ def demo(
     project = find_project()
     if remove:
         gone = write.remove(project.root)
+        if any((project.data / "verified").glob("round_*")):
+            _dvc_add(project)
+        else:
+            (project.data / "verified.dvc").unlink(missing_ok=True)
         out.print(f"{len(gone)} files and folders removed", markup=False)
         return
     settings = read_params(project)
     if test is not None:
-        report = write.draw_test(test, settings.taxonomy, signs=signs, seed=seed, progress=lambda done, total: progress("drawn", done, total))
-    else:
-        size, seconds = write.estimate(seeded + unlabelled)
-        out.print(f"drawing {seeded + unlabelled} recordings: about {size / 1e6:.0f} MB and {seconds:.0f} s", markup=False)
-        report = write.draw(project.root, settings.taxonomy, settings.data, seeded=seeded, unlabelled=unlabelled, seed=seed,
-                            progress=lambda done, total: progress("drawn", done, total))
-        _dvc_add(project)
+        out.print(f"recordings and truth drawn: {write.draw_test(test, signs=signs, seed=seed)}", markup=False)
+        return
+    size, seconds = write.estimate(seeded + unlabelled)
+    out.print(f"drawing {seeded + unlabelled} recordings: about {size / 1e6:.0f} MB and {seconds:.0f} s", markup=False)
+    report = write.draw(
+        project.root,
+        settings.taxonomy,
+        settings.data,
+        seeded=seeded,
+        unlabelled=unlabelled,
+        seed=seed,
+        progress=lambda done, total: progress("drawn", done, total),
+    )
+    _dvc_add(project)
     out.print(str(report), markup=False)
 
 
@@ -101,7 +121,9 @@ def import_crops(
 def export_coco(
     folder: Annotated[Path, typer.Option("--out", help="A new folder for images and annotations.json.")],
     labels: Annotated[str, typer.Option(help="proposals: for a person to correct; final: what was verified or accepted.")] = "proposals",
-    recording: Annotated[list[str] | None, typer.Option(help="Only these recordings, by name; default: all that wait for the person.")] = None,
+    recording: Annotated[
+        list[str] | None, typer.Option(help="Only these recordings, by name; default: all that wait for the person.")
+    ] = None,
 ) -> None:
     """Write the proposals as COCO, to be corrected in any tool and brought back by `signloop publish coco`."""
     from signloop.review import export
@@ -122,7 +144,9 @@ def _waiting(project: _edge.Project, names: list[str] | None) -> list[str]:
     """Return the ids of recordings by name, or of those that wait in the queue."""
     from signloop.core import tables
 
-    known = {row["name"]: row["recording_id"] for row in tables.read(project.data / "frames" / "recordings.parquet", "recordings").to_pylist()}
+    known = {
+        row["name"]: row["recording_id"] for row in tables.read(project.data / "frames" / "recordings.parquet", "recordings").to_pylist()
+    }
     if names:
         unknown = sorted(set(names) - set(known))
         if unknown:
@@ -162,7 +186,9 @@ def simulate_review(
     truth: Annotated[Path, typer.Option(help="Truth of the recordings, in the format of data/demo-truth.json.")],
     error_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of decisions in which the person slips.")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the slips.")] = 0,
-    recording: Annotated[list[str] | None, typer.Option(help="Only these recordings, by name; default: all that wait and are in the truth.")] = None,
+    recording: Annotated[
+        list[str] | None, typer.Option(help="Only these recordings, by name; default: all that wait and are in the truth.")
+    ] = None,
 ) -> None:
     """Play the person from truth, with errors, and publish the round."""
     from signloop.review.simulate import simulate_review as act
@@ -170,7 +196,9 @@ def simulate_review(
     project = find_project()
     settings = read_params(project)
     names = recording or _names_in(project, truth)
-    report = act(_snapshot(project, names), truth, project.data / "verified", settings.taxonomy, settings.data, error_rate=error_rate, seed=seed)
+    report = act(
+        _snapshot(project, names), truth, project.data / "verified", settings.taxonomy, settings.data, error_rate=error_rate, seed=seed
+    )
     _dvc_add(project)
     out.print(str(report), markup=False)
 
@@ -194,7 +222,9 @@ def _dvc_add(project: _edge.Project) -> None:
         return
     done = subprocess.run(["dvc", "add", "--quiet", "data/verified"], cwd=project.root, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise DataError("the round is written, but DVC could not take it in", found=done.stderr.strip(), todo="Run `dvc add data/verified`.")
+        raise DataError(
+            "the round is written, but DVC could not take it in", found=done.stderr.strip(), todo="Run `dvc add data/verified`."
+        )
 
 
 def _runtime(project: _edge.Project, model: str, settings: Any) -> Any:
@@ -285,8 +315,15 @@ def label(
 
     project = find_project()
     settings = read_params(project)
-    report = label_film(film, folder, _runtime(project, model, settings), settings.prelabel, settings.extract.sequence_fps, progress,
-                        lambda text: out.print(text, markup=False))
+    report = label_film(
+        film,
+        folder,
+        _runtime(project, model, settings),
+        settings.prelabel,
+        settings.extract.sequence_fps,
+        progress,
+        lambda text: out.print(text, markup=False),
+    )
     out.print(report, markup=False)
 
 
@@ -297,24 +334,13 @@ def status() -> None:
 
     project = find_project()
     read_params(project)
-    for line in describe(project.data, project.mlflow_uri if (project.store_root / "mlflow.db").exists() or project.artifact_root is None else None):
+    for line in describe(
+        project.data, project.mlflow_uri if (project.store_root / "mlflow.db").exists() or project.artifact_root is None else None
+    ):
         out.print(line, markup=False)
 
 
 def main() -> None:
     """Run the command; errors that we know are one line and exit code 1."""
     set_up_logging()
-    code = 0
-
-    def whole() -> None:
-        nonlocal code
-        code = app(standalone_mode=False) or 0
-
-    try:
-        failed = guarded(whole)
-    except typer.Exit as error:
-        failed = error.exit_code
-    except typer.TyperException as error:
-        error.show()
-        failed = error.exit_code
-    sys.exit(failed or code)
+    sys.exit(guarded(app))

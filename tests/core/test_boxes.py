@@ -66,13 +66,16 @@ def test_a_selection_keeps_boxes_and_scores_together() -> None:
     assert (best.xyxy.tolist(), best.scores.tolist()) == ([[2, 2, 5, 5]], [pytest.approx(0.9)])
 
 
-@pytest.mark.parametrize(("xyxy", "scores", "message"), [
-    ([[0, 0, 1, 1]], [0.5, 0.5], "differ in number"),
-    ([[0, 0, 0, 1]], [0.5], "no area"),
-    ([[0, 0, np.inf, 1]], [0.5], "not finite"),
-    ([[0, 0, 1, 1]], [1.5], "out of range"),
-    ([[0, 0, 1, 1]], [np.nan], "out of range"),
-])
+@pytest.mark.parametrize(
+    ("xyxy", "scores", "message"),
+    [
+        ([[0, 0, 1, 1]], [0.5, 0.5], "differ in number"),
+        ([[0, 0, 0, 1]], [0.5], "no area"),
+        ([[0, 0, np.inf, 1]], [0.5], "not finite"),
+        ([[0, 0, 1, 1]], [1.5], "out of range"),
+        ([[0, 0, 1, 1]], [np.nan], "out of range"),
+    ],
+)
 def test_wrong_boxes_are_refused(xyxy: list[list[float]], scores: list[float], message: str) -> None:
     with pytest.raises(DataError, match=message):
         Boxes(np.array(xyxy, np.float32), np.array(scores, np.float32))

@@ -9,7 +9,12 @@ def test_message_names_what_where_expected_found_and_todo() -> None:
     error = DataError("a box has no area", where="row 3", expected="x1 < x2", found=(4, 4), todo="Run `dvc repro`.")
     assert str(error) == "a box has no area (row 3); expected x1 < x2; found (4, 4). Run `dvc repro`."
     assert (error.what, error.where, error.expected, error.found, error.todo) == (
-        "a box has no area", "row 3", "x1 < x2", (4, 4), "Run `dvc repro`.")
+        "a box has no area",
+        "row 3",
+        "x1 < x2",
+        (4, 4),
+        "Run `dvc repro`.",
+    )
 
 
 def test_message_leaves_out_what_is_not_told_but_keeps_zero() -> None:

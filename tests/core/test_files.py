@@ -44,6 +44,7 @@ def test_missing_json_is_named(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "x.bin"
     files.write_bytes(path, b"old")
+
     def fill_the_disk() -> None:
         with files.atomic_path(path) as temporary:
             temporary.write_bytes(b"half of the n")

@@ -20,26 +20,45 @@ UNITS = {"r1": "video"}
 
 
 def boxes(*rows: dict[str, Any]) -> pa.Table:
-    plain = {"round": -1, "box_id": "r1/m/0000/000000", "annotator": "ann", "frame_id": "r1/000000", "sign_id": "r1/m/0000", "x1": 0.0,
-             "y1": 0.0, "x2": 5.0, "y2": 5.0, "class_id": 3, "verdict": "accepted", "seen": True, "model_id": "m", "seconds": None,
-             "verified_at": NOON}
+    plain = {
+        "round": -1,
+        "box_id": "r1/m/0000/000000",
+        "annotator": "ann",
+        "frame_id": "r1/000000",
+        "sign_id": "r1/m/0000",
+        "x1": 0.0,
+        "y1": 0.0,
+        "x2": 5.0,
+        "y2": 5.0,
+        "class_id": 3,
+        "verdict": "accepted",
+        "seen": True,
+        "model_id": "m",
+        "seconds": None,
+        "verified_at": NOON,
+    }
     return tables.from_rows("verified_boxes", [{**plain, **row} for row in rows])
 
 
 def frames(complete: Mapping[str, bool], annotator: str = "ann") -> pa.Table:
-    return tables.from_rows("verified_frames", [
-        {"round": -1, "frame_id": f, "annotator": annotator, "complete": c} for f, c in complete.items()])
+    return tables.from_rows(
+        "verified_frames", [{"round": -1, "frame_id": f, "annotator": annotator, "complete": c} for f, c in complete.items()]
+    )
 
 
 def crops(*crop_ids: str) -> pa.Table:
-    return tables.from_rows("verified_crops", [
-        {"round": -1, "crop_id": c, "class_id": 1, "track_id": f"t{c}", "file_name": "a.png", "image": b"bytes"} for c in crop_ids])
+    return tables.from_rows(
+        "verified_crops",
+        [{"round": -1, "crop_id": c, "class_id": 1, "track_id": f"t{c}", "file_name": "a.png", "image": b"bytes"} for c in crop_ids],
+    )
 
 
-def publish(folder: Path, verdicts: pa.Table, looked_at: pa.Table, units: Mapping[str, str] = UNITS, label: str = "",
-            images: pa.Table | None = None) -> Path:
-    return publish_round(folder, label=label, boxes=verdicts, frames=looked_at, units=units, crops=images, val_share=0.2, test_share=0.2,
-                         meta={"by": "test"})
+def publish(
+    folder: Path, verdicts: pa.Table, looked_at: pa.Table, units: Mapping[str, str] = UNITS, label: str = "", images: pa.Table | None = None
+) -> Path:
+    return publish_round(
+        folder, label=label, boxes=verdicts, frames=looked_at, units=units, crops=images, val_share=0.2, test_share=0.2, meta={"by": "test"}
+    )
 
 
 def says(verified: Verified) -> dict[str, tuple[str, int | None, int]]:
@@ -86,18 +105,24 @@ def test_a_complete_frame_replaces_older_rounds_and_is_not_added_to_unseen(tmp_p
     old = {"box_id": "old", "frame_id": "r1/000000"}
     publish(tmp_path, boxes(old, {"box_id": "elsewhere", "frame_id": "r1/000004"}), frames({"r1/000000": True, "r1/000004": True}))
     publish(tmp_path, boxes({"box_id": "new"}), frames({"r1/000000": True}))
-    publish(tmp_path, boxes({"box_id": "carried", "seen": False}, {"box_id": "looked at"}, {"box_id": "free", "frame_id": "r1/000009",
-                                                                                         "seen": False}), frames({}))
+    publish(
+        tmp_path,
+        boxes({"box_id": "carried", "seen": False}, {"box_id": "looked at"}, {"box_id": "free", "frame_id": "r1/000009", "seen": False}),
+        frames({}),
+    )
     assert sorted(says(read_rounds(tmp_path))) == ["elsewhere", "free", "looked at", "new"]
 
 
-@pytest.mark.parametrize(("other", "is_conflict"), [
-    ({"class_id": 4, "verdict": "relabelled"}, True),
-    ({"class_id": None, "verdict": "rejected"}, True),
-    ({"class_id": None, "verdict": "unsure"}, True),
-    ({"verdict": "moved", "x1": 0.5}, False),
-    ({"class_id": None, "verdict": "rejected", "seen": False}, False),
-])
+@pytest.mark.parametrize(
+    ("other", "is_conflict"),
+    [
+        ({"class_id": 4, "verdict": "relabelled"}, True),
+        ({"class_id": None, "verdict": "rejected"}, True),
+        ({"class_id": None, "verdict": "unsure"}, True),
+        ({"verdict": "moved", "x1": 0.5}, False),
+        ({"class_id": None, "verdict": "rejected", "seen": False}, False),
+    ],
+)
 def test_people_who_disagree_within_a_round(tmp_path: Path, other: dict[str, Any], is_conflict: bool) -> None:
     publish(tmp_path, boxes({"annotator": "ann"}, {"annotator": "bob", **other}, {"box_id": "b2"}), frames({"r1/000000": True}))
     verified = read_rounds(tmp_path)
@@ -122,7 +147,9 @@ def test_a_frame_is_complete_if_all_people_of_the_newest_round_say_so(tmp_path: 
     publish(tmp_path, boxes({}), both)
     verified = read_rounds(tmp_path)
     assert dict(zip(verified.frames["frame_id"].to_pylist(), verified.frames["complete"].to_pylist(), strict=True)) == {
-        "r1/000000": False, "r1/000001": True}
+        "r1/000000": False,
+        "r1/000001": True,
+    }
 
 
 def test_crops_keep_their_bytes_and_the_newest_label(tmp_path: Path) -> None:
@@ -140,12 +167,15 @@ def test_an_empty_round_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "v").exists()
 
 
-@pytest.mark.parametrize(("change", "units", "label", "message"), [
-    ({}, {}, "", "outside the units"),
-    ({}, {"r1": "film"}, "", "unknown kinds"),
-    ({"class_id": None}, UNITS, "", "has no class"),
-    ({}, UNITS, "../up", "plain name"),
-])
+@pytest.mark.parametrize(
+    ("change", "units", "label", "message"),
+    [
+        ({}, {}, "", "outside the units"),
+        ({}, {"r1": "film"}, "", "unknown kinds"),
+        ({"class_id": None}, UNITS, "", "has no class"),
+        ({}, UNITS, "../up", "plain name"),
+    ],
+)
 def test_wrong_rounds_are_refused(tmp_path: Path, change: dict[str, Any], units: dict[str, str], label: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         publish(tmp_path / "v", boxes(change), frames({"r1/000000": True}), units, label)
@@ -225,8 +255,12 @@ def test_crops_have_their_own_minimum() -> None:
 def test_splits_survive_later_rounds(tmp_path: Path) -> None:
     names = [f"r{i}" for i in range(12)]
     for name in names:
-        publish(tmp_path, boxes({"box_id": f"{name}/b", "frame_id": f"{name}/000000"}), frames({}), dict.fromkeys(names[:1], "video") | {
-            name: "video"})
+        publish(
+            tmp_path,
+            boxes({"box_id": f"{name}/b", "frame_id": f"{name}/000000"}),
+            frames({}),
+            dict.fromkeys(names[:1], "video") | {name: "video"},
+        )
     splits = read_rounds(tmp_path).splits
     assert sorted(splits["unit_id"].to_pylist()) == sorted(names)
     assert splits.num_rows == 12

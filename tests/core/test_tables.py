@@ -13,8 +13,21 @@ from signloop.core import tables
 from signloop.core.errors import DataError
 
 SPLIT = {"unit_id": "a", "split": "val", "round": 1}
-BOX = {"box_id": "r/0/added/1", "frame_id": "r/000000", "recording_id": "r", "sign_id": None, "split": "train", "x1": 1.0, "y1": 2.0,
-       "x2": 3.5, "y2": 4.0, "class_id": None, "role": "ignore", "origin": "unsure", "round": 1}
+BOX = {
+    "box_id": "r/0/added/1",
+    "frame_id": "r/000000",
+    "recording_id": "r",
+    "sign_id": None,
+    "split": "train",
+    "x1": 1.0,
+    "y1": 2.0,
+    "x2": 3.5,
+    "y2": 4.0,
+    "class_id": None,
+    "role": "ignore",
+    "origin": "unsure",
+    "round": 1,
+}
 
 
 @pytest.mark.parametrize("name", sorted(tables.SPECS))
@@ -38,15 +51,18 @@ def test_equal_content_gives_equal_bytes_in_any_order(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"x2": 1.0}, "no area"),
-    ({"x1": float("nan")}, "not finite"),
-    ({"y2": float("inf")}, "not finite"),
-    ({"split": "holdout"}, "unknown word"),
-    ({"frame_id": None}, "missing"),
-    ({"round": 2**40}, "does not fit"),
-    ({"x1": "left"}, "does not fit"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x2": 1.0}, "no area"),
+        ({"x1": float("nan")}, "not finite"),
+        ({"y2": float("inf")}, "not finite"),
+        ({"split": "holdout"}, "unknown word"),
+        ({"frame_id": None}, "missing"),
+        ({"round": 2**40}, "does not fit"),
+        ({"x1": "left"}, "does not fit"),
+    ],
+)
 def test_wrong_values_are_refused(change: dict[str, Any], message: str) -> None:
     tables.from_rows("truth", [BOX])
     with pytest.raises(DataError, match=message):

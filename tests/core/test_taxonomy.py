@@ -29,16 +29,19 @@ def test_positions_follow_the_order_and_not_the_ids() -> None:
     assert taxonomy.by_id[9].mirror == 4
 
 
-@pytest.mark.parametrize(("classes", "message"), [
-    ((), "at least 1"),
-    ((LEFT, {**RIGHT, "id": 4, "mirror": None}), "unique"),
-    ((LEFT, {**RIGHT, "name": "turn left"}), "unique"),
-    ((LEFT,), "unknown or does not point back"),
-    ((LEFT, {**RIGHT, "mirror": 9}), "unknown or does not point back"),
-    (({**LEFT, "mirror": None, "id": -1},), "greater than or equal to 0"),
-    (({**LEFT, "mirror": None, "colour": "red"},), "Extra inputs"),
-    (({**LEFT, "mirror": None, "id": "4"},), "valid integer"),
-])
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ((), "at least 1"),
+        ((LEFT, {**RIGHT, "id": 4, "mirror": None}), "unique"),
+        ((LEFT, {**RIGHT, "name": "turn left"}), "unique"),
+        ((LEFT,), "unknown or does not point back"),
+        ((LEFT, {**RIGHT, "mirror": 9}), "unknown or does not point back"),
+        (({**LEFT, "mirror": None, "id": -1},), "greater than or equal to 0"),
+        (({**LEFT, "mirror": None, "colour": "red"},), "Extra inputs"),
+        (({**LEFT, "mirror": None, "id": "4"},), "valid integer"),
+    ],
+)
 def test_contradictions_are_refused(classes: tuple[dict[str, Any], ...], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         make(*classes)

@@ -91,8 +91,14 @@ def bright_light() -> Light:
 
 
 @settings(max_examples=40, deadline=None)
-@given(class_id=st.sampled_from([2, 12, 13, 14, 18]), yaw=st.floats(-0.6, 0.6), roll=st.floats(-0.4, 0.4), tilt=st.floats(-0.3, 0.3),
-       d=st.floats(7, 40), x=st.floats(-2, 2))
+@given(
+    class_id=st.sampled_from([2, 12, 13, 14, 18]),
+    yaw=st.floats(-0.6, 0.6),
+    roll=st.floats(-0.4, 0.4),
+    tilt=st.floats(-0.3, 0.3),
+    d=st.floats(7, 40),
+    x=st.floats(-2, 2),
+)
 def test_a_sign_s_box_is_tight_around_its_pixels(class_id: int, yaw: float, roll: float, tilt: float, d: float, x: float) -> None:
     canvas = np.zeros((CANVAS_HEIGHT, CANVAS_WIDTH, 3), np.uint8)
     painter = Painter(canvas)
@@ -106,7 +112,7 @@ def test_a_sign_s_box_is_tight_around_its_pixels(class_id: int, yaw: float, roll
     found = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
     # A corner covers little of its pixel: up to a pixel may stay under the threshold.
     assert np.abs(found - expected).max() < 1.3
-    assert (seen.mask == canvas[seen.top:seen.top + seen.mask.shape[0], seen.left:seen.left + seen.mask.shape[1], 0]).all()
+    assert (seen.mask == canvas[seen.top : seen.top + seen.mask.shape[0], seen.left : seen.left + seen.mask.shape[1], 0]).all()
     area = cv2.contourArea(seen.outline.astype(np.float32))
     assert abs(seen.mask.sum() / 255 / area - 1) < 0.05
 
@@ -134,7 +140,7 @@ def test_boxes_follow_the_pixels_of_the_final_frame() -> None:
             x1, y1, x2, y2 = sign.xyxy
             if sign.visible > 0.98 and y2 - y1 > 16:
                 left, top = max(int(x1) - 2, 0), max(int(y1) - 2, 0)
-                part = frame.image[top:int(y2) + 3, left:int(x2) + 3].astype(float)
+                part = frame.image[top : int(y2) + 3, left : int(x2) + 3].astype(float)
                 red = part[..., 0] - part[..., 1:].max(axis=2) - 20
                 ys, xs = np.nonzero(red > 0.35 * red.max())
                 errors.append([left + xs.min() - x1, top + ys.min() - y1, left + xs.max() + 1 - x2, top + ys.max() + 1 - y2])

@@ -87,7 +87,8 @@ def test_the_round_is_what_a_person_would_have_verified(tmp_path: Path) -> None:
     parts = [read_json(path) for path in sorted((tmp_path / "data/demo-parts").glob("demo-*.json"))]
     truth = [box for part in parts for box in part["boxes"]]
     assert Counter(box["class_id"] for box in truth if not box["iscrowd"]) == Counter(
-        row["class_id"] for row in verified.boxes.to_pylist() if row["verdict"] == "added")
+        row["class_id"] for row in verified.boxes.to_pylist() if row["verdict"] == "added"
+    )
 
 
 def test_the_truth_speaks_of_the_unlabelled_ones_and_one_of_them_has_no_sign(tmp_path: Path) -> None:
@@ -137,8 +138,16 @@ def test_remove_takes_out_the_demo_and_nothing_of_the_user(tmp_path: Path) -> No
 
 def _publish_own(verified: Path, label: str, recordings: list[str]) -> Path:
     rows = [{"round": -1, "frame_id": f"{r}/000000", "annotator": "me", "complete": True} for r in recordings]
-    return publish_round(verified, label=label, boxes=tables.empty("verified_boxes"), frames=tables.from_rows("verified_frames", rows),
-                         units=dict.fromkeys(recordings, "video"), val_share=0.15, test_share=0.15, meta={})
+    return publish_round(
+        verified,
+        label=label,
+        boxes=tables.empty("verified_boxes"),
+        frames=tables.from_rows("verified_frames", rows),
+        units=dict.fromkeys(recordings, "video"),
+        val_share=0.15,
+        test_share=0.15,
+        meta={},
+    )
 
 
 def test_remove_of_an_empty_project_does_nothing(tmp_path: Path) -> None:

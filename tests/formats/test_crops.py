@@ -8,8 +8,13 @@ from signloop.core.errors import DataError
 from signloop.core.taxonomy import Taxonomy
 from signloop.formats.crops import CropRow, read_crops
 
-TAXONOMY = Taxonomy.model_validate({"name": "shapes", "object_name": "shape", "classes": (
-    {"id": 3, "name": "circle", "group": "round"}, {"id": 8, "name": "square", "group": "straight"})})
+TAXONOMY = Taxonomy.model_validate(
+    {
+        "name": "shapes",
+        "object_name": "shape",
+        "classes": ({"id": 3, "name": "circle", "group": "round"}, {"id": 8, "name": "square", "group": "straight"}),
+    }
+)
 HEADER = "path,class_id,class_name,track_id,frame_no,width,height"
 GOOD = "a/1.jpg,3,circle,t1,0,20,30"
 
@@ -34,25 +39,28 @@ def test_a_header_alone_has_no_rows(tmp_path: Path) -> None:
     assert read_crops(save(tmp_path, HEADER), TAXONOMY) == []
 
 
-@pytest.mark.parametrize(("line", "message"), [
-    ("1.jpg,5,,t,0,1,1", "line 3: class_id '5' is not in the taxonomy"),
-    ("1.jpg,,,t,0,1,1", "class_id '' is not"),
-    ("1.jpg,three,,t,0,1,1", "class_id: expected a whole number"),
-    ("1.jpg,-3,,t,0,1,1", "class_id: expected a whole number"),
-    ("1.jpg,3,square,t,0,1,1", "class 3 is 'circle', but class_name says 'square'"),
-    ("1.jpg,3,,,0,1,1", "track_id is empty"),
-    ("1.jpg,3,,t,0.5,1,1", "frame_no: expected a whole number"),
-    ("1.jpg,3,,t,0,0,1", "width: expected a whole number from 1"),
-    (",3,,t,0,1,1", "no plain path"),
-    ("../1.jpg,3,,t,0,1,1", "no plain path"),
-    ("/etc/1.jpg,3,,t,0,1,1", "no plain path"),
-    ("a\\..\\1.jpg,3,,t,0,1,1", "no plain path"),
-    ("a//1.jpg,3,,t,0,1,1", "no plain path"),
-    ("a/1.jpg,3,,t2,0,1,1", "the file of line 2 again"),
-    ("b.jpg,3,,t1,0,1,1", "frame 0 of track t1 was in line 2 already"),
-    ("b.jpg,8,,t1,1,1,1", "track t1 has class 8, but 3 in line 2"),
-    ("b.jpg", "class_id '' is not"),
-])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1.jpg,5,,t,0,1,1", "line 3: class_id '5' is not in the taxonomy"),
+        ("1.jpg,,,t,0,1,1", "class_id '' is not"),
+        ("1.jpg,three,,t,0,1,1", "class_id: expected a whole number"),
+        ("1.jpg,-3,,t,0,1,1", "class_id: expected a whole number"),
+        ("1.jpg,3,square,t,0,1,1", "class 3 is 'circle', but class_name says 'square'"),
+        ("1.jpg,3,,,0,1,1", "track_id is empty"),
+        ("1.jpg,3,,t,0.5,1,1", "frame_no: expected a whole number"),
+        ("1.jpg,3,,t,0,0,1", "width: expected a whole number from 1"),
+        (",3,,t,0,1,1", "no plain path"),
+        ("../1.jpg,3,,t,0,1,1", "no plain path"),
+        ("/etc/1.jpg,3,,t,0,1,1", "no plain path"),
+        ("a\\..\\1.jpg,3,,t,0,1,1", "no plain path"),
+        ("a//1.jpg,3,,t,0,1,1", "no plain path"),
+        ("a/1.jpg,3,,t2,0,1,1", "the file of line 2 again"),
+        ("b.jpg,3,,t1,0,1,1", "frame 0 of track t1 was in line 2 already"),
+        ("b.jpg,8,,t1,1,1,1", "track t1 has class 8, but 3 in line 2"),
+        ("b.jpg", "class_id '' is not"),
+    ],
+)
 def test_wrong_lines_are_named(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(DataError) as caught:
         read_crops(save(tmp_path, HEADER, GOOD, line), TAXONOMY)
@@ -64,12 +72,15 @@ def test_all_lines_come_at_once(tmp_path: Path) -> None:
         read_crops(save(tmp_path, HEADER, *["x.jpg,4,,t,0,1,1"] * 3), TAXONOMY)
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"", "columns are missing"),
-    (b"path,class_id\n", "columns are missing"),
-    (b"path,class_id,track_id\n\xff\xfe,1,2\n", "cannot be read as CSV"),
-    (b'path,class_id,track_id\n"a"b,1,2\n', "cannot be read as CSV"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "columns are missing"),
+        (b"path,class_id\n", "columns are missing"),
+        (b"path,class_id,track_id\n\xff\xfe,1,2\n", "cannot be read as CSV"),
+        (b'path,class_id,track_id\n"a"b,1,2\n', "cannot be read as CSV"),
+    ],
+)
 def test_what_is_no_index_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "i.csv").write_bytes(content)
     with pytest.raises(DataError, match=message):

@@ -77,6 +77,7 @@ def write_images(folder: Path, names: Sequence[str], first: int = 0) -> Path:
 
 def huge_png(path: Path, width: int, height: int) -> Path:
     """A few bytes that claim to be a very large picture."""
+
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 

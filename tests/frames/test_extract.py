@@ -53,7 +53,11 @@ def test_frames_of_all_kinds_are_stored_with_their_numbers_and_times(sources: Pa
     report = extract(sources, out, ALL.model_copy(update={"fps": 5.0}), 0.0, lambda *step: seen.append(step))
     names = {row["recording_id"]: row for row in rows(out, "recordings")}
     assert {row["name"]: row["kind"] for row in names.values()} == {
-        "film.mp4": "video", "uneven.mkv": "video", "drive": "sequence", "stills": "stills"}
+        "film.mp4": "video",
+        "uneven.mkv": "video",
+        "drive": "sequence",
+        "stills": "stills",
+    }
     stored: dict[str, list[tuple[int, int, float]]] = {}
     for row in rows(out, "frames"):
         image = image_of(out, row)

@@ -150,9 +150,15 @@ def test_what_is_no_video_is_refused_with_its_reason(tmp_path: Path) -> None:
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    cases = {"cut.mp4": "damaged or no video", "empty.mp4": "0 bytes", "text.mp4": "damaged or no video",
-             "sound.mp4": "no video in the file", "list.mp4": "damaged or no video",
-             "join.mkv": "damaged or no video", "missing.mp4": "cannot be read"}
+    cases = {
+        "cut.mp4": "damaged or no video",
+        "empty.mp4": "0 bytes",
+        "text.mp4": "damaged or no video",
+        "sound.mp4": "no video in the file",
+        "list.mp4": "damaged or no video",
+        "join.mkv": "damaged or no video",
+        "missing.mp4": "cannot be read",
+    }
     for name, reason in cases.items():
         with pytest.raises(DataError, match=rf"{reason}.*\({name}\)"):
             open_recording(tmp_path / name, 10)
@@ -225,9 +231,19 @@ def test_stills_may_differ_and_a_broken_one_leaves_a_gap(tmp_path: Path) -> None
     assert "some images cannot be read (stills); found 2" in problem
 
 
-@pytest.mark.parametrize("text", [
-    '{"kind": "film"}', "[1]", '{"speed": 3}', '{"fps": 0}', '{"fps": true}', '{"fps": "5"}', '{"fps": NaN}', "{",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"kind": "film"}',
+        "[1]",
+        '{"speed": 3}',
+        '{"fps": 0}',
+        '{"fps": true}',
+        '{"fps": "5"}',
+        '{"fps": NaN}',
+        "{",
+    ],
+)
 def test_a_wrong_description_is_refused(tmp_path: Path, text: str) -> None:
     folder = write_images(tmp_path / "drive", ["a.png"])
     (folder / "recording.json").write_text(text)
@@ -268,10 +284,13 @@ def test_finding_recordings_lists_every_entry_once(sources: Path, tmp_path: Path
     assert all(number_in(next(iter(read_frames(r))).image) in range(5) for r in recordings)
     reasons = {row["item"]: row["reason"] for row in skipped}
     assert reasons == {
-        "zz copy.mp4": "the same content as another recording", "notes.txt": "not a recording",
+        "zz copy.mp4": "the same content as another recording",
+        "notes.txt": "not a recording",
         "text.mp4": "the file is damaged or no video",
-        "link.mp4": "a link that leads out of the folder is not followed", "lost.mp4": "the file cannot be opened",
-        "out": "a link that leads out of the folder is not followed", "pipe.mp4": "neither a file nor a folder",
+        "link.mp4": "a link that leads out of the folder is not followed",
+        "lost.mp4": "the file cannot be opened",
+        "out": "a link that leads out of the folder is not followed",
+        "pipe.mp4": "neither a file nor a folder",
     }
     assert all(str(tmp_path) not in row["detail"] for row in skipped)
     assert {row["stage"] for row in skipped} == {"extract"}

@@ -28,8 +28,17 @@ def _truth(rng: np.random.Generator) -> dict[str, Any]:
             for t in range(tracks):
                 if rng.random() < 0.8:
                     bbox = np.round([*(starts[t] + k), *rng.uniform(8, 40, 2)], int(rng.integers(0, 3))).tolist()
-                    annotations.append({"id": len(annotations), "image_id": images[-1]["id"], "track_id": 10 * t, "category_id": t % 3,
-                                        "iscrowd": int(rng.random() < 0.25), "bbox": bbox, "area": bbox[2] * bbox[3]})
+                    annotations.append(
+                        {
+                            "id": len(annotations),
+                            "image_id": images[-1]["id"],
+                            "track_id": 10 * t,
+                            "category_id": t % 3,
+                            "iscrowd": int(rng.random() < 0.25),
+                            "bbox": bbox,
+                            "area": bbox[2] * bbox[3],
+                        }
+                    )
     return {"videos": videos, "images": images, "annotations": annotations}
 
 

@@ -59,9 +59,17 @@ def coco(case: Case, *, by_class: bool = False, band: tuple[float, float] | None
     for i, name in enumerate(names):
         frame = truth[name]
         for xywh, c, crowd in zip(frame.xywh.tolist(), frame.class_ids.tolist(), frame.ignore.tolist(), strict=True):
-            for category in (categories if crowd else [c if by_class else 0]):
-                annotations.append({"id": len(annotations) + 1, "image_id": i, "category_id": category, "bbox": xywh,
-                                    "iscrowd": int(crowd), "area": xywh[3] if band else xywh[2] * xywh[3]})
+            for category in categories if crowd else [c if by_class else 0]:
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": i,
+                        "category_id": category,
+                        "bbox": xywh,
+                        "iscrowd": int(crowd),
+                        "area": xywh[3] if band else xywh[2] * xywh[3],
+                    }
+                )
         if name in boxes:
             for (x1, y1, x2, y2), s, c in zip(boxes[name].xyxy.tolist(), boxes[name].scores.tolist(), classes[name].tolist(), strict=True):
                 if not by_class or c >= 0:
@@ -70,8 +78,11 @@ def coco(case: Case, *, by_class: bool = False, band: tuple[float, float] | None
         return [0.0, 0.0, 0.0]
     with contextlib.redirect_stdout(io.StringIO()):
         real = COCO()
-        real.dataset = {"images": [{"id": i} for i in range(len(names))], "categories": [{"id": c} for c in categories],
-                        "annotations": annotations}
+        real.dataset = {
+            "images": [{"id": i} for i in range(len(names))],
+            "categories": [{"id": c} for c in categories],
+            "annotations": annotations,
+        }
         real.createIndex()
         guess = real.loadRes(found)
         run = COCOeval(real, guess, "bbox")

@@ -14,10 +14,19 @@ def test_the_first_one_passes() -> None:
     assert judge(replace(CHAMPION, ap50=0.0), None, MARGINS).passed
 
 
-@pytest.mark.parametrize(("name", "value", "passed"), [
-    ("ap50", 0.94, True), ("ap50", 0.9399, False), ("class_accuracy", 0.88, True), ("class_accuracy", 0.8799, False),
-    ("sign_recall", 0.77, True), ("sign_recall", 0.7699, False), ("ap50", 1.0, True), ("ap50", float("nan"), False),
-])
+@pytest.mark.parametrize(
+    ("name", "value", "passed"),
+    [
+        ("ap50", 0.94, True),
+        ("ap50", 0.9399, False),
+        ("class_accuracy", 0.88, True),
+        ("class_accuracy", 0.8799, False),
+        ("sign_recall", 0.77, True),
+        ("sign_recall", 0.7699, False),
+        ("ap50", 1.0, True),
+        ("ap50", float("nan"), False),
+    ],
+)
 def test_each_measure_has_its_margin(name: str, value: float, passed: bool) -> None:
     decision = judge(Scores(**{**asdict(CHAMPION), name: value}), CHAMPION, MARGINS)
     assert decision.passed == passed

@@ -8,8 +8,10 @@ from signloop.measure.matching import IGNORED, UNMATCHED, TruthFrame, match, mat
 
 def test_the_surest_box_gets_the_sign_and_ignore_regions_take_any_number() -> None:
     truth = TruthFrame.from_xyxy([[0, 0, 10, 10], [100, 100, 200, 200]], [3, 0], [False, True])
-    boxes = Boxes(np.array([[0, 0, 10, 9], [0, 0, 10, 10], [110, 110, 120, 120], [150, 150, 160, 160], [50, 50, 60, 60]], np.float32),
-                  np.array([0.5, 0.9, 0.3, 0.2, 0.99], np.float32))
+    boxes = Boxes(
+        np.array([[0, 0, 10, 9], [0, 0, 10, 10], [110, 110, 120, 120], [150, 150, 160, 160], [50, 50, 60, 60]], np.float32),
+        np.array([0.5, 0.9, 0.3, 0.2, 0.99], np.float32),
+    )
     assert match_boxes(truth, boxes).tolist() == [UNMATCHED, 0, IGNORED, IGNORED, UNMATCHED]
 
 

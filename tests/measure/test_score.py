@@ -14,8 +14,22 @@ from signloop.measure.truth import parse_truth
 
 World = tuple[dict[str, Any], dict[str, Any]]
 IMAGE_KEYS = ["images", "boxes", "ap", "ap50", "ap75", "ap50_by_height_px", "recall_at_1_fp_per_image", "end_to_end_ap50", "class_accuracy"]
-RECORDING_KEYS = ["frames", "boxes", "ap", "ap50", "ap75", "signs", "sign_recall", "sign_class_accuracy", "sign_precision",
-                  "tracks_per_sign", "false_signs", "false_signs_per_minute", "minutes", "intervals"]
+RECORDING_KEYS = [
+    "frames",
+    "boxes",
+    "ap",
+    "ap50",
+    "ap75",
+    "signs",
+    "sign_recall",
+    "sign_class_accuracy",
+    "sign_precision",
+    "tracks_per_sign",
+    "false_signs",
+    "false_signs_per_minute",
+    "minutes",
+    "intervals",
+]
 ONE = {"id": 0, "image_id": 0, "category_id": 4, "iscrowd": 0, "bbox": [0, 0, 20, 20]}
 
 
@@ -31,8 +45,14 @@ def boxes(*rows: list[float]) -> Boxes:
 
 
 def test_stills(tmp_path: Path) -> None:
-    truth = stills(tmp_path, [ONE, {**ONE, "id": 1, "category_id": 7, "bbox": [50, 50, 40, 70]},
-                              {**ONE, "id": 2, "category_id": 99, "iscrowd": 1, "bbox": [200, 0, 50, 50]}])
+    truth = stills(
+        tmp_path,
+        [
+            ONE,
+            {**ONE, "id": 1, "category_id": 7, "bbox": [50, 50, 40, 70]},
+            {**ONE, "id": 2, "category_id": 99, "iscrowd": 1, "bbox": [200, 0, 50, 50]},
+        ],
+    )
     found = boxes([0, 0, 20, 20, 0.9], [50, 50, 90, 120, 0.8], [210, 10, 220, 20, 0.99])
     scores = score_images(truth, {"a.jpg": (found, np.array([4, 4, -1])), "other.jpg": (found, np.array([1, 1, 1]))})
     assert list(scores) == IMAGE_KEYS
@@ -78,8 +98,9 @@ def test_recordings_with_nothing() -> None:
     scores = score_recordings(parse_truth({"videos": [], "images": [], "annotations": []}), empty)
     assert set(scores["intervals"].values()) == {None}
     assert {scores[k] for k in RECORDING_KEYS[:-1]} == {0}
-    truth = parse_truth({"videos": [{"id": 0, "file_name": "a", "fps": 10}], "images": [{"id": 3, "video_id": 0, "frame_index": 0}],
-                         "annotations": []})
+    truth = parse_truth(
+        {"videos": [{"id": 0, "file_name": "a", "fps": 10}], "images": [{"id": 3, "video_id": 0, "frame_index": 0}], "annotations": []}
+    )
     scores = score_recordings(truth, {**empty, "frames": [{"video": "a", "frame_index": 0, "boxes": [[0, 0, 9, 9, 0.5]]}]})
     assert (scores["ap50"], scores["sign_recall"], scores["false_signs_per_minute"], scores["frames"]) == (-1, 0, 0, 1)
     assert scores["intervals"]["ap50"] is None
@@ -110,8 +131,11 @@ def perfect(truth: dict[str, Any]) -> dict[str, Any]:
 def many(recordings: int) -> dict[str, Any]:
     videos = [{"id": i, "file_name": f"{i}.mp4", "fps": 10} for i in range(recordings)]
     images = [{"id": i, "video_id": i, "frame_index": 0} for i in range(recordings)]
-    annotations = [{"id": 2 * i + t, "image_id": i, "track_id": t, "category_id": t, "iscrowd": 0, "bbox": [100 * t, 0, 20, 20]}
-                   for i in range(recordings) for t in range(2)]
+    annotations = [
+        {"id": 2 * i + t, "image_id": i, "track_id": t, "category_id": t, "iscrowd": 0, "bbox": [100 * t, 0, 20, 20]}
+        for i in range(recordings)
+        for t in range(2)
+    ]
     return {"videos": videos, "images": images, "annotations": annotations}
 
 

@@ -45,14 +45,20 @@ def slow(truth: dict[str, Any], predictions: dict[str, Any]) -> dict[str, float]
             real.setdefault((name, a["track_id"]), {})[image["frame_index"]] = [x, y, x + w, y + h]
             named[name, a["track_id"]] = a["category_id"]
     signs = predictions["signs"]
-    covered = {(r, p): sum(i in real[r] and same(box, real[r][i]) for i, *box in s["boxes"]) if s["video"] == r[0] else 0
-               for r, (p, s) in itertools.product(real, enumerate(signs))}
+    covered = {
+        (r, p): sum(i in real[r] and same(box, real[r][i]) for i, *box in s["boxes"]) if s["video"] == r[0] else 0
+        for r, (p, s) in itertools.product(real, enumerate(signs))
+    }
     belongs, false = {}, 0
     for p, s in enumerate(signs):
         on = sorted((-covered[r, p], r) for r in real if covered[r, p])
         seen = {i["frame_index"] for i in images.values() if video[i["video_id"]]["file_name"] == s["video"]}
-        touches = any(shared_area(box, region) >= 0.5 * shared_area(box, box)
-                      for i, *box in s["boxes"] if i in seen for region in ignore.get((s["video"], i), []))
+        touches = any(
+            shared_area(box, region) >= 0.5 * shared_area(box, box)
+            for i, *box in s["boxes"]
+            if i in seen
+            for region in ignore.get((s["video"], i), [])
+        )
         if on:
             belongs[p] = on[0][1]
         else:
@@ -65,9 +71,17 @@ def slow(truth: dict[str, Any], predictions: dict[str, Any]) -> dict[str, float]
             right += signs[-p]["class_id"] == named[r]
     minutes = sum(step[i["video_id"]] / video[i["video_id"]]["fps"] / 60 for i in images.values())
     owners = len(set(belongs.values()))
-    return {"frames": len(images), "boxes": sum(map(len, real.values())), "signs": len(real), "sign_recall": found / max(1, len(real)),
-            "sign_class_accuracy": right / max(1, found), "sign_precision": len(belongs) / max(1, len(belongs) + false),
-            "tracks_per_sign": len(belongs) / max(1, owners), "false_signs": false, "false_signs_per_minute": false / minutes}
+    return {
+        "frames": len(images),
+        "boxes": sum(map(len, real.values())),
+        "signs": len(real),
+        "sign_recall": found / max(1, len(real)),
+        "sign_class_accuracy": right / max(1, found),
+        "sign_precision": len(belongs) / max(1, len(belongs) + false),
+        "tracks_per_sign": len(belongs) / max(1, owners),
+        "false_signs": false,
+        "false_signs_per_minute": false / minutes,
+    }
 
 
 @pytest.mark.parametrize("seed", range(80))
@@ -99,11 +113,23 @@ SIZE = 20
 
 def world(signs: list[dict[str, Any]], ignored: tuple[int, ...] = ()) -> World:
     """Six frames at 10 a second; sign 1 of class 5 stands at x = 0 in all, sign 2 of class 6 at x = 100 in the last three."""
-    truth: dict[str, Any] = {"videos": [{"id": 0, "file_name": "a.mp4", "fps": 10}], "annotations": [],
-                             "images": [{"id": i, "video_id": 0, "frame_index": i} for i in range(6)]}
+    truth: dict[str, Any] = {
+        "videos": [{"id": 0, "file_name": "a.mp4", "fps": 10}],
+        "annotations": [],
+        "images": [{"id": i, "video_id": 0, "frame_index": i} for i in range(6)],
+    }
     for track, x, frames in ((1, 0, range(6)), (2, 100, range(3, 6))):
-        truth["annotations"] += [{"id": 10 * track + i, "image_id": i, "track_id": track, "category_id": 4 + track,
-                                  "iscrowd": int(i in ignored), "bbox": [x, 0, SIZE, SIZE]} for i in frames]
+        truth["annotations"] += [
+            {
+                "id": 10 * track + i,
+                "image_id": i,
+                "track_id": track,
+                "category_id": 4 + track,
+                "iscrowd": int(i in ignored),
+                "bbox": [x, 0, SIZE, SIZE],
+            }
+            for i in frames
+        ]
     return truth, {"fps": 10, "frames": [], "signs": signs}
 
 
@@ -118,18 +144,21 @@ def counted(signs: list[dict[str, Any]], ignored: tuple[int, ...] = (), fps: flo
     return dict(zip(COUNTS, count_signs(parsed, checked, sample(parsed, fps))[0].tolist(), strict=True))
 
 
-@pytest.mark.parametrize(("signs", "expected"), [
-    ([], {"found": 0, "false": 0}),
-    ([sign(0, range(2))], {"found": 1, "right": 1, "belonging": 1}),
-    ([sign(0, range(1))], {"found": 0, "belonging": 1, "owned": 1, "false": 0}),
-    ([sign(0, range(2), None)], {"found": 1, "right": 0}),
-    ([sign(0, range(3)), sign(0, range(3, 6))], {"found": 1, "right": 1, "belonging": 2, "owned": 1}),
-    ([sign(0, range(2), 6), sign(0, range(2, 6))], {"found": 1, "right": 1}),
-    ([sign(0, range(2), 6), sign(0, range(2, 4))], {"found": 1, "right": 0}),
-    ([sign(10, range(6))], {"found": 0, "false": 1}),
-    ([sign(100, range(3, 6), 6), sign(0, range(6))], {"found": 2, "right": 2, "belonging": 2, "owned": 2}),
-    ([sign(500, range(1)), sign(0, range(8, 9))], {"found": 0, "false": 2}),
-])
+@pytest.mark.parametrize(
+    ("signs", "expected"),
+    [
+        ([], {"found": 0, "false": 0}),
+        ([sign(0, range(2))], {"found": 1, "right": 1, "belonging": 1}),
+        ([sign(0, range(1))], {"found": 0, "belonging": 1, "owned": 1, "false": 0}),
+        ([sign(0, range(2), None)], {"found": 1, "right": 0}),
+        ([sign(0, range(3)), sign(0, range(3, 6))], {"found": 1, "right": 1, "belonging": 2, "owned": 1}),
+        ([sign(0, range(2), 6), sign(0, range(2, 6))], {"found": 1, "right": 1}),
+        ([sign(0, range(2), 6), sign(0, range(2, 4))], {"found": 1, "right": 0}),
+        ([sign(10, range(6))], {"found": 0, "false": 1}),
+        ([sign(100, range(3, 6), 6), sign(0, range(6))], {"found": 2, "right": 2, "belonging": 2, "owned": 2}),
+        ([sign(500, range(1)), sign(0, range(8, 9))], {"found": 0, "false": 2}),
+    ],
+)
 def test_what_found_named_and_false_mean(signs: list[dict[str, Any]], expected: dict[str, int]) -> None:
     counts = counted(signs)
     assert [counts[k] for k in ("frames", "boxes", "signs", "seconds")] == pytest.approx([6, 9, 2, 0.6])
@@ -154,13 +183,16 @@ def test_signs_whose_tracks_are_named_by_text() -> None:
     assert score_recordings(parse_truth(truth), predictions, n=2)["sign_class_accuracy"] == 1
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"signs": [{**sign(0, range(1)), "video": "b.mp4"}]}, "recordings that the truth does not have"),
-    ({"frames": [{"video": "a.mp4", "frame_index": 0, "boxes": []}] * 2}, "twice in the predictions"),
-    ({"frames": [{"video": "a.mp4", "frame_index": 0, "boxes": [[1, 2, 3, 4]]}]}, "frames.0.boxes.0"),
-    ({"signs": [{"video": "a.mp4", "boxes": []}]}, "signs.0.class_id: Field required"),
-    ({"fps": 0}, "fps"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"signs": [{**sign(0, range(1)), "video": "b.mp4"}]}, "recordings that the truth does not have"),
+        ({"frames": [{"video": "a.mp4", "frame_index": 0, "boxes": []}] * 2}, "twice in the predictions"),
+        ({"frames": [{"video": "a.mp4", "frame_index": 0, "boxes": [[1, 2, 3, 4]]}]}, "frames.0.boxes.0"),
+        ({"signs": [{"video": "a.mp4", "boxes": []}]}, "signs.0.class_id: Field required"),
+        ({"fps": 0}, "fps"),
+    ],
+)
 def test_malformed_predictions_are_refused(change: dict[str, Any], message: str) -> None:
     truth, predictions = world([])
     with pytest.raises(DataError, match=message):

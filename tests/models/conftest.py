@@ -13,10 +13,15 @@ from signloop.core.taxonomy import Taxonomy
 from signloop.stages import _edge
 
 CONF = Path(__file__).parents[2] / "conf"
-THREE = {"name": "shapes", "object_name": "shape", "classes": [
-    {"id": 5, "name": "red square", "group": "square", "mirror": 5},
-    {"id": 7, "name": "left arrow", "group": "arrow", "mirror": 9},
-    {"id": 9, "name": "right arrow", "group": "arrow", "mirror": 7}]}
+THREE = {
+    "name": "shapes",
+    "object_name": "shape",
+    "classes": [
+        {"id": 5, "name": "red square", "group": "square", "mirror": 5},
+        {"id": 7, "name": "left arrow", "group": "arrow", "mirror": 9},
+        {"id": 9, "name": "right arrow", "group": "arrow", "mirror": 7},
+    ],
+}
 
 
 @pytest.fixture(scope="session")
@@ -60,16 +65,50 @@ def truth_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = folder / "frames" / f"{frame_id}.png"
         path.parent.mkdir(parents=True)
         cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        frames.append({"frame_id": frame_id, "recording_id": f"{n:016x}", "kind": "video", "index": 0, "time_s": 0.0, "width": 160,
-                       "height": 120, "path": f"frames/{frame_id}.png", "sha256": str(n), "split": split, "complete": True})
+        frames.append(
+            {
+                "frame_id": frame_id,
+                "recording_id": f"{n:016x}",
+                "kind": "video",
+                "index": 0,
+                "time_s": 0.0,
+                "width": 160,
+                "height": 120,
+                "path": f"frames/{frame_id}.png",
+                "sha256": str(n),
+                "split": split,
+                "complete": True,
+            }
+        )
         corners = dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True))
-        boxes.append({"box_id": f"b{n}", "frame_id": frame_id, "recording_id": f"{n:016x}", "sign_id": f"s{n}", "split": split, **corners,
-                      "class_id": class_id, "role": "positive", "origin": "added", "round": 0})
+        boxes.append(
+            {
+                "box_id": f"b{n}",
+                "frame_id": frame_id,
+                "recording_id": f"{n:016x}",
+                "sign_id": f"s{n}",
+                "split": split,
+                **corners,
+                "class_id": class_id,
+                "role": "positive",
+                "origin": "added",
+                "round": 0,
+            }
+        )
         crop = folder / "crops" / f"{n}.png"
         crop.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(crop), cv2.cvtColor(image[y - 5 : y + side + 5, x - 5 : x + side + 5], cv2.COLOR_RGB2BGR))
-        crops.append({"crop_id": f"c{n}", "path": f"crops/{n}.png", "class_id": class_id, "track_id": f"t{n}", "split": split,
-                      "origin": "added", "margin": 0.15})
+        crops.append(
+            {
+                "crop_id": f"c{n}",
+                "path": f"crops/{n}.png",
+                "class_id": class_id,
+                "track_id": f"t{n}",
+                "split": split,
+                "origin": "added",
+                "margin": 0.15,
+            }
+        )
     crops.append({**crops[0], "crop_id": "negative", "class_id": None, "track_id": None, "origin": "background", "split": "train"})
     for name, rows in (("frames", frames), ("truth", boxes), ("crops", crops)):
         table = "truth_frames" if name == "frames" else name

@@ -58,11 +58,14 @@ def test_a_frame_becomes_a_tensor_in_0_to_1() -> None:
     assert to_tensor(image, 0.5).shape == (3, 2, 3)
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"network": "yolo"}, "unknown detector"),
-    ({"backbone": None}, "needs a backbone"),
-    ({"backbone": "resnet18", "weights": "none"}, "no blocks to freeze"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "yolo"}, "unknown detector"),
+        ({"backbone": None}, "needs a backbone"),
+        ({"backbone": "resnet18", "weights": "none"}, "no blocks to freeze"),
+    ],
+)
 def test_wrong_parameters_are_refused(changes: dict[str, object], message: str, fast: Params) -> None:
     with pytest.raises(ModelError, match=message):
         build_detector(fast.detector.model_copy(update=changes))

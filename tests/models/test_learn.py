@@ -19,8 +19,9 @@ CPU = torch.device("cpu")
 
 def _longer(params: Params, name: str, steps: int, **changes: object) -> Params:
     budget = getattr(params.train, name).model_copy(update={"steps": steps, "validate_every": steps // 2})
-    return params.model_copy(update={"train": params.train.model_copy(update={name: budget}),
-                                     name: getattr(params, name).model_copy(update=changes)})
+    return params.model_copy(
+        update={"train": params.train.model_copy(update={name: budget}), name: getattr(params, name).model_copy(update=changes)}
+    )
 
 
 def test_the_detector_learns_to_find_the_shapes(truth_folder: Path, fast: Params, tmp_path: Path) -> None:
@@ -71,8 +72,16 @@ class _Tiny(torch.nn.Module):
 
 def _task(scores: list[float], steps: int) -> ClassifierTask:
     answers = iter(scores)
-    return ClassifierTask(_Tiny(), smoothing=0.0, is_pretrained=lambda _: False, lr=0.1, backbone_lr=0.1, weight_decay=0.0,  # type: ignore[arg-type]
-                          steps=steps, validate=lambda _: {"score": next(answers)})
+    return ClassifierTask(
+        _Tiny(),
+        smoothing=0.0,
+        is_pretrained=lambda _: False,
+        lr=0.1,
+        backbone_lr=0.1,
+        weight_decay=0.0,
+        steps=steps,
+        validate=lambda _: {"score": next(answers)},
+    )
 
 
 def test_the_best_weights_are_kept_not_the_last(fast: Params, tmp_path: Path) -> None:
@@ -80,10 +89,11 @@ def test_the_best_weights_are_kept_not_the_last(fast: Params, tmp_path: Path) ->
     budget = fast.train.classifier.model_copy(update={"steps": 6, "validate_every": 2})
     task = _task([0.5, 0.9, 0.1], 6)
     history = fit(task, _Ones(), 4, budget, fast.trainer, folder=tmp_path)
-    assert (history.best_step, history.best_score) == (4, pytest.approx(0.9))
+    assert history.best_step == 4
+    assert history.best_score == pytest.approx(0.9)
     again = _task([0.5, 0.9], 6)
     fit(again, _Ones(), 4, budget.model_copy(update={"steps": 4}), fast.trainer, folder=tmp_path)
-    assert torch.allclose(task.network.weight, again.network.weight, atol=1e-6)  # type: ignore[arg-type]
+    assert torch.allclose(task.network.weight, again.network.weight, atol=1e-6)
 
 
 def test_patience_stops_early(fast: Params, tmp_path: Path) -> None:

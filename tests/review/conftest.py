@@ -27,9 +27,17 @@ CIRCLE, SQUARE = 3, 8
 
 @pytest.fixture
 def taxonomy() -> Taxonomy:
-    return Taxonomy.model_validate({"name": "shapes", "object_name": "shape", "classes": (
-        {"id": CIRCLE, "name": "circle", "group": "round"}, {"id": SQUARE, "name": "square", "group": "straight"},
-        {"id": 9, "name": "star", "group": "straight"})})
+    return Taxonomy.model_validate(
+        {
+            "name": "shapes",
+            "object_name": "shape",
+            "classes": (
+                {"id": CIRCLE, "name": "circle", "group": "round"},
+                {"id": SQUARE, "name": "square", "group": "straight"},
+                {"id": 9, "name": "star", "group": "straight"},
+            ),
+        }
+    )
 
 
 @pytest.fixture
@@ -39,25 +47,65 @@ def data() -> Data:
 
 def _box(recording: str, sign: int, index: int, xyxy: tuple[float, float, float, float]) -> dict[str, Any]:
     sign_id = f"{recording}/{MODEL}/{sign:04d}"
-    return {"box_id": f"{sign_id}/{index:06d}", "frame_id": f"{recording}/{index:06d}", "sign_id": sign_id, "index": index,
-            "time_s": index / 10, **dict(zip(("x1", "y1", "x2", "y2"), xyxy, strict=True)), "score": 0.8, "interpolated": False,
-            "model_id": MODEL}
+    return {
+        "box_id": f"{sign_id}/{index:06d}",
+        "frame_id": f"{recording}/{index:06d}",
+        "sign_id": sign_id,
+        "index": index,
+        "time_s": index / 10,
+        **dict(zip(("x1", "y1", "x2", "y2"), xyxy, strict=True)),
+        "score": 0.8,
+        "interpolated": False,
+        "model_id": MODEL,
+    }
 
 
 def _sign(recording: str, sign: int, class_id: int | None, confidence: float, decision: str = "ask") -> dict[str, Any]:
-    return {"sign_id": f"{recording}/{MODEL}/{sign:04d}", "recording_id": recording, "first_index": 0, "last_index": 4, "n_boxes": 5,
-            "class_id": class_id, "confidence": confidence, "margin": confidence / 2, "top_ids": [], "top_confidences": [],
-            "decision": decision, "reason": "", "model_id": MODEL}
+    return {
+        "sign_id": f"{recording}/{MODEL}/{sign:04d}",
+        "recording_id": recording,
+        "first_index": 0,
+        "last_index": 4,
+        "n_boxes": 5,
+        "class_id": class_id,
+        "confidence": confidence,
+        "margin": confidence / 2,
+        "top_ids": [],
+        "top_confidences": [],
+        "decision": decision,
+        "reason": "",
+        "model_id": MODEL,
+    }
 
 
 def _frames(recording: str, indices: list[int]) -> list[dict[str, Any]]:
-    return [{"frame_id": f"{recording}/{i:06d}", "recording_id": recording, "index": i, "time_s": i / 10, "width": 100, "height": 80,
-             "path": f"images/{recording}/{i:06d}.jpg", "sha256": f"{recording}{i}"} for i in indices]
+    return [
+        {
+            "frame_id": f"{recording}/{i:06d}",
+            "recording_id": recording,
+            "index": i,
+            "time_s": i / 10,
+            "width": 100,
+            "height": 80,
+            "path": f"images/{recording}/{i:06d}.jpg",
+            "sha256": f"{recording}{i}",
+        }
+        for i in indices
+    ]
 
 
 def _recording(recording: str, name: str, kind: str, frames: int) -> dict[str, Any]:
-    return {"recording_id": recording, "name": name, "kind": kind, "fps": 10.0 if kind == "video" else None, "frames": frames, "width": 100,
-            "height": 80, "duration_s": 0.5, "rotation": 0}
+    return {
+        "recording_id": recording,
+        "name": name,
+        "kind": kind,
+        "fps": 10.0 if kind == "video" else None,
+        "frames": frames,
+        "width": 100,
+        "height": 80,
+        "duration_s": 0.5,
+        "rotation": 0,
+    }
 
 
 @pytest.fixture
@@ -90,10 +138,19 @@ def _truth() -> dict[str, Any]:
         boxes += [(i, 7, 1, [10 + i, 10, 20, 20] if i < 4 else [10 + i, 15, 20, 20]), (i, 8, 1, [50, 10, 20, 20])]
     boxes += [(4, 9, 2, [60, 50, 15, 15]), (2, None, 99, [78, 58, 20, 20]), (0, None, 99, [80, 0, 15, 15])]
     annotations = [
-        {"id": n, "image_id": frame, "category_id": category, "bbox": bbox, "iscrowd": int(category == 99),
-         **({} if track is None else {"track_id": track})} for n, (frame, track, category, bbox) in enumerate(boxes)]
+        {
+            "id": n,
+            "image_id": frame,
+            "category_id": category,
+            "bbox": bbox,
+            "iscrowd": int(category == 99),
+            **({} if track is None else {"track_id": track}),
+        }
+        for n, (frame, track, category, bbox) in enumerate(boxes)
+    ]
     return {
         "categories": [{"id": 1, "name": "circle"}, {"id": 2, "name": "square"}, {"id": 99, "name": "other"}],
         "videos": [{"id": 0, "file_name": "drive one.mp4", "fps": 10}, {"id": 1, "file_name": "elsewhere.mp4", "fps": 10}],
         "images": [{"id": i, "video_id": 0, "frame_index": i} for i in range(5)] + [{"id": 50, "video_id": 1, "frame_index": 0}],
-        "annotations": annotations}
+        "annotations": annotations,
+    }

@@ -53,13 +53,29 @@ def test_a_recording_with_a_verified_frame_is_answered(signs: pa.Table) -> None:
 
 
 def test_people_who_disagree_are_asked_first(signs: pa.Table) -> None:
-    rows = [{"round": 1, "box_id": "b", "annotator": who, "frame_id": f"{PHOTOS}/000000", "sign_id": None, "x1": 0.0, "y1": 0.0, "x2": 2.0,
-             "y2": 2.0, "class_id": class_id, "verdict": verdict, "seen": True, "model_id": None, "seconds": None,
-             "verified_at": datetime(2024, 5, 1, tzinfo=UTC)}
-            for who, class_id, verdict in (("ann", 3, "accepted"), ("bob", None, "rejected"))]
+    rows = [
+        {
+            "round": 1,
+            "box_id": "b",
+            "annotator": who,
+            "frame_id": f"{PHOTOS}/000000",
+            "sign_id": None,
+            "x1": 0.0,
+            "y1": 0.0,
+            "x2": 2.0,
+            "y2": 2.0,
+            "class_id": class_id,
+            "verdict": verdict,
+            "seen": True,
+            "model_id": None,
+            "seconds": None,
+            "verified_at": datetime(2024, 5, 1, tzinfo=UTC),
+        }
+        for who, class_id, verdict in (("ann", 3, "accepted"), ("bob", None, "rejected"))
+    ]
     first = asked(build(signs, Verified(conflicts=("b",), disputed=tables.from_rows("verified_boxes", rows)), SIGNS_ONLY))[0]
     assert (first["kind"], first["frame_id"], first["sign_id"]) == ("frame", f"{PHOTOS}/000000", None)
-    assert first["reason"] == "people disagree on 1 boxes (ann: accepted as class 3 / bob: rejected)"
+    assert first["reason"] == "people disagree on 1 of its boxes (ann: accepted as class 3 / bob: rejected)"
 
 
 def test_nothing_open_gives_an_empty_queue() -> None:

@@ -77,7 +77,9 @@ def test_a_snapshot_is_found_by_id_or_by_its_frames(project: Path) -> None:
     assert snapshot.find(project / "review", None, {f"{DRIVE}_000002"}).snapshot_id == path.name
 
 
-@pytest.mark.parametrize(("snapshot_id", "message"), [("../../x", "not here"), (7, "not here"), ("0" * 16, "not here"), (None, "does not say")])
+@pytest.mark.parametrize(
+    ("snapshot_id", "message"), [("../../x", "not here"), (7, "not here"), ("0" * 16, "not here"), (None, "does not say")]
+)
 def test_an_unknown_snapshot_is_refused(project: Path, snapshot_id: object, message: str) -> None:
     take(project, [DRIVE])
     with pytest.raises(DataError, match=message):

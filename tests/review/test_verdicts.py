@@ -58,7 +58,10 @@ def test_an_untouched_file_accepts_everything_and_carries_it_on(shown: Snapshot,
     said = {key: (row["verdict"], row["seen"]) for key, row in found.items()}
     assert said == {
         **{f"{sign}/{i}": ("accepted", i in (0, 2, 4)) for sign in ("0000", "0001") for i in range(5)},
-        "0002/0": ("accepted", True), "0002/1": ("accepted", False), "0003/2": ("unsure", True)}
+        "0002/0": ("accepted", True),
+        "0002/1": ("accepted", False),
+        "0003/2": ("unsure", True),
+    }
     assert corners(found["0000/2"]) == [12, 10, 32, 30]
     assert (found["0000/2"]["class_id"], found["0000/2"]["model_id"], found["0000/2"]["annotator"]) == (CIRCLE, "mtest", "ann")
     assert found["0003/2"]["class_id"] is None
@@ -75,8 +78,15 @@ def test_what_is_done_to_a_box_is_its_verdict(shown: Snapshot, with_ids: bool) -
     boxes["0003/2"] = replace(boxes["0003/2"], class_id=SQUARE)
     found = rows(judge(shown, boxes))
     assert {key: found[key]["verdict"] for key in boxes} | {"0001/2": found["0001/2"]["verdict"]} == {
-        "0000/0": "moved", "0000/2": "relabelled", "0000/4": "relabelled", "0001/0": "unsure", "0001/2": "rejected", "0001/4": "accepted",
-        "0002/0": "accepted", "0003/2": "relabelled"}
+        "0000/0": "moved",
+        "0000/2": "relabelled",
+        "0000/4": "relabelled",
+        "0001/0": "unsure",
+        "0001/2": "rejected",
+        "0001/4": "accepted",
+        "0002/0": "accepted",
+        "0003/2": "relabelled",
+    }
     assert corners(found["0000/0"]) == [12, 12, 30, 30]
     assert corners(found["0000/2"]) == [12, 10, 32, 30]
     assert corners(found["0000/4"]) == [14, 10, 34, 34]
@@ -90,7 +100,9 @@ def test_a_new_class_and_a_rejection_are_carried_to_frames_not_shown(shown: Snap
     boxes = {k: replace(b, class_id=CIRCLE) for k, b in untouched(shown).items() if not k.startswith("0002")}
     found = rows(judge(shown, boxes))
     assert [(found[f"0001/{i}"]["verdict"], found[f"0001/{i}"]["class_id"], found[f"0001/{i}"]["seen"]) for i in (2, 3)] == [
-        ("relabelled", CIRCLE, True), ("relabelled", CIRCLE, False)]
+        ("relabelled", CIRCLE, True),
+        ("relabelled", CIRCLE, False),
+    ]
     assert (found["0002/1"]["verdict"], found["0002/1"]["seen"]) == ("rejected", False)
 
 
@@ -108,7 +120,9 @@ def test_a_drawn_box_is_added_and_a_drawn_region_unsure(shown: Snapshot) -> None
     table = judge(shown, untouched(shown) | drawn)
     new = [r for r in table.to_pylist() if "/added/" in r["box_id"]]
     assert {(r["verdict"], r["class_id"], r["sign_id"], r["model_id"], r["seen"]) for r in new} == {
-        ("added", SQUARE, "r/truth/9", None, True), ("unsure", None, None, None, True)}
+        ("added", SQUARE, "r/truth/9", None, True),
+        ("unsure", None, None, None, True),
+    }
     assert all(r["box_id"].startswith(f"{frame_id}/added/") for r in new)
 
 

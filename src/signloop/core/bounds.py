@@ -90,7 +90,12 @@ def bootstrap(per_cluster: ArrayLike, statistic: Statistic, n: int = 2000, seed:
 
 
 def paired_bootstrap(
-    per_cluster_a: ArrayLike, per_cluster_b: ArrayLike, statistic: Statistic, n: int = 2000, seed: int = 0, level: float = 0.95,
+    per_cluster_a: ArrayLike,
+    per_cluster_b: ArrayLike,
+    statistic: Statistic,
+    n: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> Interval | None:
     """Return statistic(b) - statistic(a) with its interval; both see the same clusters in every sample.
 

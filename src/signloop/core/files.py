@@ -115,6 +115,9 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(at).free
     if free < needed_bytes:
         raise DataError(
-            "not enough disk space", where=folder, expected=f"{needed_bytes / 1e6:.0f} MB free", found=f"{free / 1e6:.0f} MB",
+            "not enough disk space",
+            where=folder,
+            expected=f"{needed_bytes / 1e6:.0f} MB free",
+            found=f"{free / 1e6:.0f} MB",
             todo="Free some space, or move the project to a larger disk.",
         )

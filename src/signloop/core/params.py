@@ -258,8 +258,12 @@ def parse(value: object, where: object) -> Params:
         return Params.model_validate_json(json.dumps(value, allow_nan=False))
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg']} (found {e['input']!r:.80})" for e in error.errors()]
-        raise ConfigError("wrong parameters", where=where, found="\n  " + "\n  ".join(lines) + "\n",
-                          todo="Correct conf/ or the override and run `signloop params`.") from error
+        raise ConfigError(
+            "wrong parameters",
+            where=where,
+            found="\n  " + "\n  ".join(lines) + "\n",
+            todo="Correct conf/ or the override and run `signloop params`.",
+        ) from error
 
 
 def load(path: Path) -> Params:

@@ -62,8 +62,12 @@ def round_folders(folder: Path) -> dict[int, Path]:
         match = _ROUND.fullmatch(path.name)
         if match and path.is_dir():
             if int(match[1]) in found:
-                raise DataError("two rounds have the same number", where=folder, found=f"{found[int(match[1])].name} and {path.name}",
-                                todo="Rename the later one to the next free number; then run `dvc add` on it.")
+                raise DataError(
+                    "two rounds have the same number",
+                    where=folder,
+                    found=f"{found[int(match[1])].name} and {path.name}",
+                    todo="Rename the later one to the next free number; then run `dvc add` on it.",
+                )
             found[int(match[1])] = path
     return dict(sorted(found.items()))
 
@@ -121,8 +125,7 @@ def _seen_first(boxes: pa.Table) -> pa.Table:
 def _frames_of(frames: pa.Table, open_frames: set[str]) -> pa.Table:
     """One row per frame; complete only if all people of the newest round say so and nothing on it is disputed."""
     newest = _newest(frames, "frame_id")
-    open_frames = open_frames | {
-        f for f, c in zip(newest["frame_id"].to_pylist(), newest["complete"].to_pylist(), strict=True) if not c}
+    open_frames = open_frames | {f for f, c in zip(newest["frame_id"].to_pylist(), newest["complete"].to_pylist(), strict=True) if not c}
     single = _first_rows(newest, "frame_id", [("annotator", "ascending")])
     complete = pa.array([f not in open_frames for f in single["frame_id"].to_pylist()], pa.bool_())
     return single.set_column(single.schema.get_field_index("complete"), single.schema.field("complete"), complete)
@@ -146,8 +149,13 @@ def read_rounds(folder: Path) -> Verified:
     for number, path in rounds.items():
         strange = set(tables.read(path / "boxes.parquet", "verified_boxes")["round"].to_pylist()) - {number}
         if strange:
-            raise DataError("a round holds rows of another round", where=path, expected=number, found=sorted(strange),
-                            todo="Rounds are never renamed or edited; run `dvc checkout`.")
+            raise DataError(
+                "a round holds rows of another round",
+                where=path,
+                expected=number,
+                found=sorted(strange),
+                todo="Rounds are never renamed or edited; run `dvc checkout`.",
+            )
     boxes = _read_all(rounds.values(), "boxes.parquet", "verified_boxes")
     frames = _read_all(rounds.values(), "frames.parquet", "verified_frames")
     boxes = _seen_first(_newest(_without_replaced(boxes, _newest(frames, "frame_id")), "box_id"))
@@ -160,7 +168,9 @@ def read_rounds(folder: Path) -> Verified:
         frames=_frames_of(frames, set(disputed["frame_id"].to_pylist())),
         splits=_first_rows(_read_all(rounds.values(), "splits.parquet", "splits"), "unit_id", [("round", "ascending")]),
         crops=_first_rows(_read_all(rounds.values(), "crops.parquet", "verified_crops"), "crop_id", [("round", "descending")]),
-        conflicts=tuple(sorted(conflicts)), disputed=disputed)
+        conflicts=tuple(sorted(conflicts)),
+        disputed=disputed,
+    )
 
 
 def _position(unit_id: str) -> float:
@@ -237,8 +247,11 @@ def _check_round(label: str, parts: Mapping[str, pa.Table], units: Mapping[str, 
     if strange:
         raise DataError("unknown kinds of units", expected=list(UNIT_KINDS), found=strange)
     boxes = parts["verified_boxes"]
-    nameless = [b for b, v, c in zip(*(boxes[n].to_pylist() for n in ("box_id", "verdict", "class_id")), strict=True)
-                if c is None and v not in ("rejected", "unsure")]
+    nameless = [
+        b
+        for b, v, c in zip(*(boxes[n].to_pylist() for n in ("box_id", "verdict", "class_id")), strict=True)
+        if c is None and v not in ("rejected", "unsure")
+    ]
     if nameless:
         raise DataError("a verified sign has no class", expected="a class, or the verdict unsure", found=nameless[:5])
     frame_ids = {*boxes["frame_id"].to_pylist(), *parts["verified_frames"]["frame_id"].to_pylist()}
@@ -256,8 +269,16 @@ def _published(rounds: Mapping[int, Path], content: str) -> Path | None:
 
 
 def publish_round(
-    folder: Path, *, label: str, boxes: pa.Table, frames: pa.Table, units: Mapping[str, str], crops: pa.Table | None = None,
-    val_share: float, test_share: float, meta: Mapping[str, Any],
+    folder: Path,
+    *,
+    label: str,
+    boxes: pa.Table,
+    frames: pa.Table,
+    units: Mapping[str, str],
+    crops: pa.Table | None = None,
+    val_share: float,
+    test_share: float,
+    meta: Mapping[str, Any],
 ) -> Path:
     """Write one immutable round, whole or not at all; equal content (times aside) that some round has already is not written again.
 
@@ -276,8 +297,11 @@ def publish_round(
         DataError: no row at all, a label that is no plain name, a table that breaks its schema, a sign without a class,
             a verdict outside the units.
     """
-    parts = {"verified_boxes": boxes, "verified_frames": frames,
-             "verified_crops": tables.empty("verified_crops") if crops is None else crops}
+    parts = {
+        "verified_boxes": boxes,
+        "verified_frames": frames,
+        "verified_crops": tables.empty("verified_crops") if crops is None else crops,
+    }
     _check_round(label, parts, units)
     content = _content_hash(parts)
     folder.mkdir(parents=True, exist_ok=True)
@@ -298,6 +322,14 @@ def publish_round(
                 if name != "verified_crops" or table.num_rows:
                     tables.write(temporary / f"{name.removeprefix('verified_')}.parquet", name, _numbered(table, number))
             tables.write(temporary / "splits.parquet", "splits", splits)
-            write_json(temporary / "round.json", {
-                "round": number, "label": label, "content": content, "rows": {n: t.num_rows for n, t in parts.items()}, "meta": dict(meta)})
+            write_json(
+                temporary / "round.json",
+                {
+                    "round": number,
+                    "label": label,
+                    "content": content,
+                    "rows": {n: t.num_rows for n, t in parts.items()},
+                    "meta": dict(meta),
+                },
+            )
     return path

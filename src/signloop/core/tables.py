@@ -24,8 +24,15 @@ ROLES = ("positive", "negative", "ignore")
 def _fields(text: str) -> list[pa.Field]:
     """Read `name:type` pairs; a `?` behind the name allows nulls."""
     types = {
-        "str": pa.string(), "i32": pa.int32(), "f32": pa.float32(), "f64": pa.float64(), "bool": pa.bool_(), "bytes": pa.binary(),
-        "time": pa.timestamp("ms", tz="UTC"), "ids": pa.list_(pa.int32()), "floats": pa.list_(pa.float32()),
+        "str": pa.string(),
+        "i32": pa.int32(),
+        "f32": pa.float32(),
+        "f64": pa.float64(),
+        "bool": pa.bool_(),
+        "bytes": pa.binary(),
+        "time": pa.timestamp("ms", tz="UTC"),
+        "ids": pa.list_(pa.int32()),
+        "floats": pa.list_(pa.float32()),
     }
     pairs = (word.split(":") for word in text.split())
     return [pa.field(name.rstrip("?"), types[kind], nullable=name.endswith("?")) for name, kind in pairs]
@@ -54,42 +61,72 @@ _BOX = "x1:f32 y1:f32 x2:f32 y2:f32"
 SPECS: dict[str, Spec] = {
     "recordings": Spec(
         pa.schema(_fields("recording_id:str name:str kind:str fps?:f64 frames:i32 width:i32 height:i32 duration_s:f64 rotation:i32")),
-        ("recording_id",), allowed={"kind": KINDS}),
+        ("recording_id",),
+        allowed={"kind": KINDS},
+    ),
     "frames": Spec(
-        pa.schema(_fields("frame_id:str recording_id:str index:i32 time_s:f64 width:i32 height:i32 path:str sha256:str")), ("frame_id",)),
+        pa.schema(_fields("frame_id:str recording_id:str index:i32 time_s:f64 width:i32 height:i32 path:str sha256:str")), ("frame_id",)
+    ),
     "skipped": Spec(pa.schema(_fields("stage:str item:str reason:str detail:str")), ("stage", "item")),
     "verified_boxes": Spec(
-        pa.schema(_fields(
-            f"round:i32 box_id:str annotator:str frame_id:str sign_id?:str {_BOX} class_id?:i32 verdict:str seen:bool "
-            "model_id?:str seconds?:f64 verified_at:time")),
-        ("round", "box_id", "annotator"), allowed={"verdict": VERDICTS}, boxes=True),
+        pa.schema(
+            _fields(
+                f"round:i32 box_id:str annotator:str frame_id:str sign_id?:str {_BOX} class_id?:i32 verdict:str seen:bool "
+                "model_id?:str seconds?:f64 verified_at:time"
+            )
+        ),
+        ("round", "box_id", "annotator"),
+        allowed={"verdict": VERDICTS},
+        boxes=True,
+    ),
     "verified_frames": Spec(pa.schema(_fields("round:i32 frame_id:str annotator:str complete:bool")), ("round", "frame_id", "annotator")),
     "verified_crops": Spec(
-        pa.schema(_fields("round:i32 crop_id:str class_id:i32 track_id:str file_name:str image:bytes")), ("round", "crop_id")),
+        pa.schema(_fields("round:i32 crop_id:str class_id:i32 track_id:str file_name:str image:bytes")), ("round", "crop_id")
+    ),
     "splits": Spec(pa.schema(_fields("unit_id:str split:str round:i32")), ("unit_id",), allowed={"split": SPLITS}),
     "truth_frames": Spec(
-        pa.schema(_fields(
-            "frame_id:str recording_id:str kind:str index:i32 time_s:f64 width:i32 height:i32 path:str sha256:str "
-            "split:str complete:bool")),
-        ("frame_id",), allowed={"split": SPLITS, "kind": KINDS}),
+        pa.schema(
+            _fields(
+                "frame_id:str recording_id:str kind:str index:i32 time_s:f64 width:i32 height:i32 path:str sha256:str "
+                "split:str complete:bool"
+            )
+        ),
+        ("frame_id",),
+        allowed={"split": SPLITS, "kind": KINDS},
+    ),
     "truth": Spec(
-        pa.schema(_fields(
-            f"box_id:str frame_id:str recording_id:str sign_id?:str split:str {_BOX} class_id?:i32 role:str origin:str round:i32")),
-        ("box_id",), allowed={"split": SPLITS, "role": ROLES, "origin": VERDICTS}, boxes=True),
+        pa.schema(
+            _fields(f"box_id:str frame_id:str recording_id:str sign_id?:str split:str {_BOX} class_id?:i32 role:str origin:str round:i32")
+        ),
+        ("box_id",),
+        allowed={"split": SPLITS, "role": ROLES, "origin": VERDICTS},
+        boxes=True,
+    ),
     "crops": Spec(
-        pa.schema(_fields("crop_id:str path:str class_id?:i32 track_id?:str split:str origin:str margin:f32")), ("crop_id",),
-        allowed={"split": SPLITS}),
+        pa.schema(_fields("crop_id:str path:str class_id?:i32 track_id?:str split:str origin:str margin:f32")),
+        ("crop_id",),
+        allowed={"split": SPLITS},
+    ),
     "prelabel_boxes": Spec(
         pa.schema(_fields(f"box_id:str frame_id:str sign_id:str index:i32 time_s:f64 {_BOX} score:f32 interpolated:bool model_id:str")),
-        ("box_id",), boxes=True),
+        ("box_id",),
+        boxes=True,
+    ),
     "prelabel_signs": Spec(
-        pa.schema(_fields(
-            "sign_id:str recording_id:str first_index:i32 last_index:i32 n_boxes:i32 class_id?:i32 confidence:f32 margin:f32 "
-            "top_ids:ids top_confidences:floats decision:str reason:str model_id:str")),
-        ("sign_id",), allowed={"decision": ("accept", "ask")}),
+        pa.schema(
+            _fields(
+                "sign_id:str recording_id:str first_index:i32 last_index:i32 n_boxes:i32 class_id?:i32 confidence:f32 margin:f32 "
+                "top_ids:ids top_confidences:floats decision:str reason:str model_id:str"
+            )
+        ),
+        ("sign_id",),
+        allowed={"decision": ("accept", "ask")},
+    ),
     "queue": Spec(
-        pa.schema(_fields("queue_id:str kind:str sign_id?:str frame_id?:str recording_id:str reason:str rank:i32")), ("queue_id",),
-        allowed={"kind": ("sign", "frame", "audit", "seeded")}),
+        pa.schema(_fields("queue_id:str kind:str sign_id?:str frame_id?:str recording_id:str reason:str rank:i32")),
+        ("queue_id",),
+        allowed={"kind": ("sign", "frame", "audit", "seeded")},
+    ),
 }
 
 
@@ -103,8 +140,9 @@ def from_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     schema = SPECS[name].schema
     for number, row in enumerate(rows):
         if set(row) != set(schema.names):
-            raise DataError(f"a row of table {name} has the wrong columns", where=f"row {number}",
-                            expected=sorted(schema.names), found=sorted(row))
+            raise DataError(
+                f"a row of table {name} has the wrong columns", where=f"row {number}", expected=sorted(schema.names), found=sorted(row)
+            )
     try:
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
@@ -166,13 +204,21 @@ def read(path: Path, name: str) -> pa.Table:
     except FileNotFoundError:
         raise DataError(f"table {name} does not exist", where=path, todo="Run `dvc repro`.") from None
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"table {name} cannot be read: the file is damaged", where=path, found=str(error).splitlines()[0],
-                        todo="Delete it and run `dvc repro`; restore a verified round by `dvc checkout`.") from error
+        raise DataError(
+            f"table {name} cannot be read: the file is damaged",
+            where=path,
+            found=str(error).splitlines()[0],
+            todo="Delete it and run `dvc repro`; restore a verified round by `dvc checkout`.",
+        ) from error
     found = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     if found.get("signloop.table") != name or found.get("signloop.version") != str(spec.version):
-        raise DataError("not the table that was asked for", where=path, expected=f"{name}, version {spec.version}",
-                        found=f"{found.get('signloop.table', 'no name')}, version {found.get('signloop.version', 'none')}",
-                        todo="Delete what a stage wrote and run `dvc repro`; install the version that wrote a verified round.")
+        raise DataError(
+            "not the table that was asked for",
+            where=path,
+            expected=f"{name}, version {spec.version}",
+            found=f"{found.get('signloop.table', 'no name')}, version {found.get('signloop.version', 'none')}",
+            todo="Delete what a stage wrote and run `dvc repro`; install the version that wrote a verified round.",
+        )
     table = table.replace_schema_metadata(None)
     check(name, table, where=path)
     return table

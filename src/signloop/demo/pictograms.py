@@ -35,8 +35,19 @@ def stripes(pen: Pen, colour: Colour = BLACK) -> None:
 
 def car(pen: Pen, x: float, y: float, w: float, colour: Colour) -> None:
     """A car from behind; (x, y) the middle of its lower edge."""
-    pen.fill([(x - w / 2, y - 0.12 * w), (x - w / 2, y - 0.45 * w), (x - 0.34 * w, y - 0.5 * w), (x - 0.26 * w, y - 0.82 * w),
-              (x + 0.26 * w, y - 0.82 * w), (x + 0.34 * w, y - 0.5 * w), (x + w / 2, y - 0.45 * w), (x + w / 2, y - 0.12 * w)], colour)
+    pen.fill(
+        [
+            (x - w / 2, y - 0.12 * w),
+            (x - w / 2, y - 0.45 * w),
+            (x - 0.34 * w, y - 0.5 * w),
+            (x - 0.26 * w, y - 0.82 * w),
+            (x + 0.26 * w, y - 0.82 * w),
+            (x + 0.34 * w, y - 0.5 * w),
+            (x + w / 2, y - 0.45 * w),
+            (x + w / 2, y - 0.12 * w),
+        ],
+        colour,
+    )
     for side in (-1, 1):
         outer, inner = x + side * 0.47 * w, x + side * 0.27 * w
         pen.fill([(outer, y - 0.14 * w), (outer, y), (inner, y), (inner, y - 0.14 * w)], colour)
@@ -130,8 +141,9 @@ def digger(pen: Pen) -> None:
     """A man who digs, and a heap."""
     pen.disc(0.46, 0.44, 0.048, BLACK)
     pen.line([(0.44, 0.52), (0.38, 0.66)], 0.085, BLACK)
-    pen.lines([[(0.38, 0.67), (0.42, 0.76), (0.4, 0.86)], [(0.37, 0.67), (0.31, 0.86)], [(0.45, 0.53), (0.53, 0.63), (0.58, 0.66)]],
-              0.048, BLACK)
+    pen.lines(
+        [[(0.38, 0.67), (0.42, 0.76), (0.4, 0.86)], [(0.37, 0.67), (0.31, 0.86)], [(0.45, 0.53), (0.53, 0.63), (0.58, 0.66)]], 0.048, BLACK
+    )
     pen.line([(0.44, 0.58), (0.66, 0.76)], 0.028, BLACK)
     pen.fill(join([(0.56, 0.87)], arc(0.67, 0.87, 0.11, 0.15, 185, 355), [(0.78, 0.87)]), BLACK)
 
@@ -169,8 +181,16 @@ def cycle(pen: Pen) -> None:
     """A bicycle."""
     for x in (0.34, 0.66):
         pen.line(arc(x, 0.75, 0.1, 0.1), 0.034, BLACK)
-    pen.lines([[(0.34, 0.75), (0.44, 0.58), (0.6, 0.58), (0.49, 0.75), (0.34, 0.75)], [(0.49, 0.75), (0.42, 0.53)],
-               [(0.66, 0.75), (0.58, 0.5), (0.65, 0.48)], [(0.38, 0.53), (0.46, 0.53)]], 0.034, BLACK)
+    pen.lines(
+        [
+            [(0.34, 0.75), (0.44, 0.58), (0.6, 0.58), (0.49, 0.75), (0.34, 0.75)],
+            [(0.49, 0.75), (0.42, 0.53)],
+            [(0.66, 0.75), (0.58, 0.5), (0.65, 0.48)],
+            [(0.38, 0.53), (0.46, 0.53)],
+        ],
+        0.034,
+        BLACK,
+    )
 
 
 def flake(pen: Pen) -> None:
@@ -191,8 +211,16 @@ def deer(pen: Pen) -> None:
     pen.line([(0.61, 0.55), (0.67, 0.43)], 0.06, BLACK)
     pen.fill([(0.645, 0.39), (0.69, 0.39), (0.76, 0.45), (0.7, 0.475), (0.65, 0.46)], BLACK)
     pen.lines([[(0.665, 0.4), (0.62, 0.33), (0.66, 0.3)], [(0.68, 0.4), (0.68, 0.32)]], 0.02, BLACK)
-    pen.lines([[(0.37, 0.67), (0.29, 0.74), (0.3, 0.86)], [(0.41, 0.69), (0.37, 0.78), (0.4, 0.87)],
-               [(0.59, 0.65), (0.69, 0.69), (0.66, 0.78)], [(0.57, 0.66), (0.64, 0.76), (0.6, 0.83)]], 0.036, BLACK)
+    pen.lines(
+        [
+            [(0.37, 0.67), (0.29, 0.74), (0.3, 0.86)],
+            [(0.41, 0.69), (0.37, 0.78), (0.4, 0.87)],
+            [(0.59, 0.65), (0.69, 0.69), (0.66, 0.78)],
+            [(0.57, 0.66), (0.64, 0.76), (0.6, 0.83)],
+        ],
+        0.036,
+        BLACK,
+    )
 
 
 def turn(sign: int) -> Callable[[Pen], None]:
@@ -259,10 +287,47 @@ def nothing(pen: Pen) -> None:
 
 
 SYMBOLS: dict[int, Callable[[Pen], None]] = {
-    0: number("20"), 1: number("30"), 2: number("50"), 3: number("60"), 4: number("70"), 5: number("80"), 6: number("80", GREY),
-    7: number("100"), 8: number("120"), 9: overtaking(car, RED, BLACK), 10: overtaking(lorry_back, RED, BLACK), 11: priority_next,
-    12: nothing, 13: nothing, 14: stop, 15: nothing, 16: lorry, 17: bar, 18: exclamation, 19: bend(-1), 20: bend(1), 21: double_bend,
-    22: bumps, 23: slippery, 24: narrows, 25: digger, 26: lights, 27: crossing, 28: children, 29: cycle, 30: flake, 31: deer,
-    32: nothing, 33: turn(1), 34: turn(-1), 35: straight_on, 36: straight_or(1), 37: straight_or(-1), 38: keep(1), 39: keep(-1),
-    40: circle_arrows, 41: overtaking(car, GREY, GREY), 42: overtaking(lorry_back, GREY, GREY),
+    0: number("20"),
+    1: number("30"),
+    2: number("50"),
+    3: number("60"),
+    4: number("70"),
+    5: number("80"),
+    6: number("80", GREY),
+    7: number("100"),
+    8: number("120"),
+    9: overtaking(car, RED, BLACK),
+    10: overtaking(lorry_back, RED, BLACK),
+    11: priority_next,
+    12: nothing,
+    13: nothing,
+    14: stop,
+    15: nothing,
+    16: lorry,
+    17: bar,
+    18: exclamation,
+    19: bend(-1),
+    20: bend(1),
+    21: double_bend,
+    22: bumps,
+    23: slippery,
+    24: narrows,
+    25: digger,
+    26: lights,
+    27: crossing,
+    28: children,
+    29: cycle,
+    30: flake,
+    31: deer,
+    32: nothing,
+    33: turn(1),
+    34: turn(-1),
+    35: straight_on,
+    36: straight_or(1),
+    37: straight_or(-1),
+    38: keep(1),
+    39: keep(-1),
+    40: circle_arrows,
+    41: overtaking(car, GREY, GREY),
+    42: overtaking(lorry_back, GREY, GREY),
 }

@@ -15,8 +15,49 @@ MOST_PER_RECORDING = 12.0  # more do not fit along a few seconds of road
 _SEEDED, _UNLABELLED, _TEST = 1, 2, 3
 # From the commonest to the rarest, roughly as on German roads.
 _COMMON_FIRST = (
-    2, 1, 12, 38, 13, 4, 10, 5, 9, 25, 7, 8, 18, 11, 17, 3, 35, 33, 14, 26, 28, 16,
-    15, 40, 34, 23, 20, 36, 22, 31, 30, 6, 19, 21, 29, 32, 27, 39, 24, 42, 41, 37, 0,
+    2,
+    1,
+    12,
+    38,
+    13,
+    4,
+    10,
+    5,
+    9,
+    25,
+    7,
+    8,
+    18,
+    11,
+    17,
+    3,
+    35,
+    33,
+    14,
+    26,
+    28,
+    16,
+    15,
+    40,
+    34,
+    23,
+    20,
+    36,
+    22,
+    31,
+    30,
+    6,
+    19,
+    21,
+    29,
+    32,
+    27,
+    39,
+    24,
+    42,
+    41,
+    37,
+    0,
 )
 _WEATHER: dict[int, tuple[float, ...]] = {  # in the order of weather.NAMES; what a client has labelled was filmed on fine days
     _SEEDED: (0.34, 0.26, 0.10, 0.10, 0.08, 0.07, 0.05),
@@ -78,8 +119,17 @@ def _recordings(part: int, seed: int, names: list[str], mean: float, first_track
     found = []
     for k, (name, count) in enumerate(zip(names, counts, strict=True)):
         weather = str(rng.choice(NAMES, p=_WEATHER[part]))
-        found.append(Planned(name, part == _SEEDED, (part, seed, k), tuple(next(cards) for _ in range(count)), first_track, weather,
-                             int(rng.integers(2, 6)) + (3 if count == 0 else 0)))
+        found.append(
+            Planned(
+                name,
+                part == _SEEDED,
+                (part, seed, k),
+                tuple(next(cards) for _ in range(count)),
+                first_track,
+                weather,
+                int(rng.integers(2, 6)) + (3 if count == 0 else 0),
+            )
+        )
         first_track += count
     return found
 
@@ -91,11 +141,15 @@ def plan(seeded: int, unlabelled: int, seed: int, signs_per_recording: float = S
         DataError: a number is negative, both are 0, or so many signs do not fit.
     """
     if min(seeded, unlabelled, seed) < 0 or seeded + unlabelled == 0:
-        raise DataError("the demo needs recordings", expected="seeded and unlabelled >= 0, not both 0, seed >= 0",
-                        found=f"seeded {seeded}, unlabelled {unlabelled}, seed {seed}")
+        raise DataError(
+            "the demo needs recordings",
+            expected="seeded and unlabelled >= 0, not both 0, seed >= 0",
+            found=f"seeded {seeded}, unlabelled {unlabelled}, seed {seed}",
+        )
     if not 0 < signs_per_recording <= MOST_PER_RECORDING:
-        raise DataError("so many signs do not fit into a recording", expected=f"above 0, at most {MOST_PER_RECORDING:.0f}",
-                        found=signs_per_recording)
+        raise DataError(
+            "so many signs do not fit into a recording", expected=f"above 0, at most {MOST_PER_RECORDING:.0f}", found=signs_per_recording
+        )
     names = [f"demo-{k:03d}" for k in range(seeded + unlabelled)]
     first = _recordings(_SEEDED, seed, names[:seeded], signs_per_recording, 0, None)
     signs = sum(len(p.classes) for p in first)

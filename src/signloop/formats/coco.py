@@ -128,7 +128,11 @@ def _class_of(row: str, annotation: _Annotation, names: Mapping[int, str], taxon
 
 
 def _boxes(
-    annotations: Sequence[tuple[str, _Annotation]], image_ids: set[int], names: Mapping[int, str], taxonomy: Taxonomy, problems: Problems,
+    annotations: Sequence[tuple[str, _Annotation]],
+    image_ids: set[int],
+    names: Mapping[int, str],
+    taxonomy: Taxonomy,
+    problems: Problems,
 ) -> list[CocoBox]:
     boxes = []
     seen: dict[tuple[object, ...], str] = {}
@@ -172,8 +176,9 @@ def read_coco(path: Path, taxonomy: Taxonomy) -> Coco:
     """
     value = read_json(path)
     if not isinstance(value, dict):
-        raise DataError("the file is no COCO file", where=path, expected="an object with images, annotations, categories",
-                        found=type(value).__name__)
+        raise DataError(
+            "the file is no COCO file", where=path, expected="an object with images, annotations, categories", found=type(value).__name__
+        )
     problems = Problems(path)
     images = _rows(value, "images", _Image, problems)
     names = {c.id: c.name for _, c in _rows(value, "categories", _Category, problems)}
@@ -186,8 +191,11 @@ def read_coco(path: Path, taxonomy: Taxonomy) -> Coco:
         files.setdefault(image.file_name, row)
     problems.raise_if_any(_TODO)
     info = value.get("info")
-    return Coco(info if isinstance(info, dict) else {},
-                tuple(CocoImage(i.id, i.file_name, i.width, i.height, dict(i.model_extra or {})) for _, i in images), tuple(boxes))
+    return Coco(
+        info if isinstance(info, dict) else {},
+        tuple(CocoImage(i.id, i.file_name, i.width, i.height, dict(i.model_extra or {})) for _, i in images),
+        tuple(boxes),
+    )
 
 
 def categories(taxonomy: Taxonomy) -> list[dict[str, Any]]:
@@ -211,9 +219,23 @@ def write_coco(path: Path, images: Sequence[CocoImage], boxes: Sequence[CocoBox]
     for number, box in enumerate(boxes, start=1):
         x1, y1, x2, y2 = box.xyxy
         bbox = [round(v, DIGITS) for v in (x1, y1, x2 - x1, y2 - y1)]
-        rows.append({"id": number, "image_id": box.image_id, "category_id": ignore_id if box.class_id is None else box.class_id,
-                     "bbox": bbox, "area": round(bbox[2] * bbox[3], DIGITS), "iscrowd": int(box.crowd), **box.extra})
-    write_json(path, {
-        "info": dict(info), "categories": categories(taxonomy), "annotations": rows,
-        "images": [{"id": i.id, "file_name": i.file_name, "width": i.width, "height": i.height, **i.extra} for i in images],
-    })
+        rows.append(
+            {
+                "id": number,
+                "image_id": box.image_id,
+                "category_id": ignore_id if box.class_id is None else box.class_id,
+                "bbox": bbox,
+                "area": round(bbox[2] * bbox[3], DIGITS),
+                "iscrowd": int(box.crowd),
+                **box.extra,
+            }
+        )
+    write_json(
+        path,
+        {
+            "info": dict(info),
+            "categories": categories(taxonomy),
+            "annotations": rows,
+            "images": [{"id": i.id, "file_name": i.file_name, "width": i.width, "height": i.height, **i.extra} for i in images],
+        },
+    )

@@ -72,8 +72,9 @@ def _parse(line: int, row: Mapping[str, str], taxonomy: Taxonomy) -> CropRow:
         raise ValueError("track_id is empty, not printable or too long")
     if not _is_inside(row["path"]):
         raise ValueError(f"path {row['path']!r:.60} is no plain path inside the folder of the index")
-    return CropRow(line, row["path"], class_id, row["track_id"], _number(row, "frame_no", 0), _number(row, "width", 1),
-                   _number(row, "height", 1))
+    return CropRow(
+        line, row["path"], class_id, row["track_id"], _number(row, "frame_no", 0), _number(row, "width", 1), _number(row, "height", 1)
+    )
 
 
 def _check_together(rows: list[CropRow], problems: Problems) -> None:

@@ -36,11 +36,18 @@ class Problems:
             more = f"\n  ... and {len(self._lines) - SHOWN} more" if len(self._lines) > SHOWN else ""
             listed = "\n  ".join(self._lines[:SHOWN])
             count = f"{len(self._lines)} problem" + "s" * (len(self._lines) > 1)
-            raise DataError("the file cannot be taken, and nothing of it was", where=self._where, found=f"{count}:\n  {listed}{more}\n",
-                            todo=todo)
+            raise DataError(
+                "the file cannot be taken, and nothing of it was", where=self._where, found=f"{count}:\n  {listed}{more}\n", todo=todo
+            )
 
 
 def is_plain(name: str) -> bool:
     """Say whether a name from outside may become a file's name: no folder, not hidden, printable, at most 200 bytes."""
-    return (bool(name) and name.isprintable() and not name.startswith(".") and name == name.strip()
-            and not set(name) & set('/\\:*?"<>|') and len(name.encode("utf-8", "replace")) <= 200)
+    return (
+        bool(name)
+        and name.isprintable()
+        and not name.startswith(".")
+        and name == name.strip()
+        and not set(name) & set('/\\:*?"<>|')
+        and len(name.encode("utf-8", "replace")) <= 200
+    )

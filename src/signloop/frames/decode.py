@@ -46,8 +46,12 @@ class Film:
         for frame in self._decoded():
             size = size or (frame.width, frame.height)
             if (frame.width, frame.height) != size:
-                raise DataError("the size of the picture changes within the recording", where=self._name,
-                                expected=f"{size[0]}x{size[1]}", found=f"{frame.width}x{frame.height}")
+                raise DataError(
+                    "the size of the picture changes within the recording",
+                    where=self._name,
+                    expected=f"{size[0]}x{size[1]}",
+                    found=f"{frame.width}x{frame.height}",
+                )
             yield clock.read(frame), frame
         self._check_end(clock.end_s)
 
@@ -95,8 +99,12 @@ class Film:
         if not self._stream.duration and "DURATION" not in self._stream.metadata and len(self._container.streams) > 1:
             tolerance_s += 1 + 0.2 * self.stated_s  # the stated time is that of the longest stream, which may be the sound
         if end_s < self.stated_s - tolerance_s:
-            raise DataError("the recording ends before its time: it is truncated or damaged", where=self._name,
-                            expected=f"{self.stated_s:.2f} s", found=f"{end_s:.2f} s")
+            raise DataError(
+                "the recording ends before its time: it is truncated or damaged",
+                where=self._name,
+                expected=f"{self.stated_s:.2f} s",
+                found=f"{end_s:.2f} s",
+            )
 
 
 @contextmanager
@@ -117,8 +125,9 @@ def open_film(path: Path) -> Iterator[Film]:
             streams[0].thread_type = "AUTO"
             yield Film(container, streams[0], name)
     except _READ_ERRORS as error:
-        raise DataError("the file is damaged or no video", where=name, found=_reason(error),
-                        todo="Convert it to an mp4 or leave it out.") from error
+        raise DataError(
+            "the file is damaged or no video", where=name, found=_reason(error), todo="Convert it to an mp4 or leave it out."
+        ) from error
 
 
 def _reason(error: Exception) -> str:

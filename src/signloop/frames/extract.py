@@ -48,7 +48,11 @@ class ExtractReport:
 
 
 def extract(
-    recordings_folder: Path, out_folder: Path, params: Extract, max_skipped: float, progress: Progress | None = None,
+    recordings_folder: Path,
+    out_folder: Path,
+    params: Extract,
+    max_skipped: float,
+    progress: Progress | None = None,
 ) -> ExtractReport:
     """Store the kept frames of all recordings.
 
@@ -67,8 +71,13 @@ def extract(
     """
     recordings, skipped = find_recordings(recordings_folder, params.sequence_fps)
     if not recordings and all(row["reason"] in _HARMLESS for row in skipped):
-        raise DataError(f"{recordings_folder.name} is empty", where=recordings_folder, expected="at least one video or folder of images",
-                        found=[row["item"] for row in skipped[:5]] or None, todo="Run `signloop demo` or put videos there.")
+        raise DataError(
+            f"{recordings_folder.name} is empty",
+            where=recordings_folder,
+            expected="at least one video or folder of images",
+            found=[row["item"] for row in skipped[:5]] or None,
+            todo="Run `signloop demo` or put videos there.",
+        )
     keys = {recording.recording_id: _key(recording, params) for recording in recordings}
     ticker = _Ticker(recordings, progress)
     try:
@@ -89,8 +98,12 @@ def extract(
                 parts.append((recording, *part))
         return _conclude(out_folder, parts, skipped, len(finished), max_skipped)
     except OSError as error:
-        raise DataError("the frames cannot be stored", where=out_folder, found=error.strerror or str(error),
-                        todo="Free some space or check the permissions, then run it again: finished recordings are kept.") from error
+        raise DataError(
+            "the frames cannot be stored",
+            where=out_folder,
+            found=error.strerror or str(error),
+            todo="Free some space or check the permissions, then run it again: finished recordings are kept.",
+        ) from error
 
 
 def estimate_bytes(recordings: Sequence[Recording], params: Extract) -> int:
@@ -186,7 +199,11 @@ def _store(recording: Recording, out_folder: Path, key: str, params: Extract, ti
 
 
 def _write_frames(
-    recording: Recording, folder: Path, params: Extract, ticker: "_Ticker", bad: Callable[[Path, DataError], None],
+    recording: Recording,
+    folder: Path,
+    params: Extract,
+    ticker: "_Ticker",
+    bad: Callable[[Path, DataError], None],
 ) -> list[dict[str, object]]:
     """Write the kept frames of a recording into `folder` and return their rows."""
     stills = recording.kind == "stills"
@@ -200,8 +217,12 @@ def _write_frames(
             path = _write_image(frame, files[frame.index] if files else None, folder, params.jpeg_quality)
             rows.append(_frame_row(recording, frame, path))
     if not rows:
-        raise DataError("no frame of the recording was kept", where=recording.name, found="all are too blurred, or unreadable",
-                        todo="Lower extract.blur.")
+        raise DataError(
+            "no frame of the recording was kept",
+            where=recording.name,
+            found="all are too blurred, or unreadable",
+            todo="Lower extract.blur.",
+        )
     return rows
 
 
@@ -225,9 +246,14 @@ def _encode(image: NDArray[np.uint8], quality: int) -> bytes:
 
 def _frame_row(recording: Recording, frame: Frame, path: Path) -> dict[str, object]:
     return {
-        "frame_id": f"{recording.recording_id}/{frame.index:06d}", "recording_id": recording.recording_id, "index": frame.index,
-        "time_s": frame.time_s, "width": frame.image.shape[1], "height": frame.image.shape[0],
-        "path": f"images/{recording.recording_id}/{path.name}", "sha256": sha256_file(path),
+        "frame_id": f"{recording.recording_id}/{frame.index:06d}",
+        "recording_id": recording.recording_id,
+        "index": frame.index,
+        "time_s": frame.time_s,
+        "width": frame.image.shape[1],
+        "height": frame.image.shape[0],
+        "path": f"images/{recording.recording_id}/{path.name}",
+        "sha256": sha256_file(path),
     }
 
 
@@ -240,7 +266,11 @@ def _recording_row(recording: Recording) -> dict[str, object]:
 
 
 def _conclude(
-    out_folder: Path, parts: Sequence[tuple[Recording, pa.Table, pa.Table]], skipped: list[dict[str, str]], reused: int, max_skipped: float,
+    out_folder: Path,
+    parts: Sequence[tuple[Recording, pa.Table, pa.Table]],
+    skipped: list[dict[str, str]],
+    reused: int,
+    max_skipped: float,
 ) -> ExtractReport:
     """Write the three tables, then judge whether too much was left out.
 
@@ -257,10 +287,13 @@ def _conclude(
     stills = sum(part.num_rows for r, part, _ in parts if r.kind == "stills") + len(images)
     for kind, left_out, total in (("recordings", failed, failed + len(parts)), ("stills", len(images), stills)):
         if left_out > max_skipped * total or (kind == "recordings" and not parts):
-            raise DataError(f"too many {kind} were left out", where=out_folder / "skipped.parquet",
-                            expected=f"at most {max_skipped:.0%} (data.max_skipped) and one that is good",
-                            found=f"{left_out} of {total}:\n  " + "\n  ".join(lines[:20]) + "\n",
-                            todo="Repair or remove them, or raise data.max_skipped.")
+            raise DataError(
+                f"too many {kind} were left out",
+                where=out_folder / "skipped.parquet",
+                expected=f"at most {max_skipped:.0%} (data.max_skipped) and one that is good",
+                found=f"{left_out} of {total}:\n  " + "\n  ".join(lines[:20]) + "\n",
+                todo="Repair or remove them, or raise data.max_skipped.",
+            )
     return ExtractReport(len(parts), frames.num_rows, reused, lines)
 
 

@@ -26,8 +26,18 @@ _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _AS_IT_IS = {"JPEG": ".jpg", "PNG": ".png"}
 # What Pillow raises on damaged files; it has no error of its own.
 _UNREADABLE = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError, struct.error, zlib.error,
-    Image.DecompressionBombError, Image.DecompressionBombWarning,
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
 )
 
 
@@ -58,8 +68,12 @@ def check_size(width: int, height: int, where: str) -> None:
         DataError: more than `MAX_PIXELS` or a side over `MAX_SIDE`, or no pixel at all.
     """
     if width < 1 or height < 1 or width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-        raise DataError("the picture has no size that can be decoded", where=where,
-                        expected=f"1 to {MAX_PIXELS / 1e6:.0f} megapixels", found=f"{width}x{height}")
+        raise DataError(
+            "the picture has no size that can be decoded",
+            where=where,
+            expected=f"1 to {MAX_PIXELS / 1e6:.0f} megapixels",
+            found=f"{width}x{height}",
+        )
 
 
 def refuse_strange_file(path: Path) -> None:

@@ -21,8 +21,14 @@ from signloop.core.params import Data
 from signloop.core.rounds import Verified, read_rounds
 from signloop.core.taxonomy import Taxonomy
 
-ROLE_OF = {"accepted": "positive", "relabelled": "positive", "moved": "positive", "added": "positive", "rejected": "negative",
-           "unsure": "ignore"}
+ROLE_OF = {
+    "accepted": "positive",
+    "relabelled": "positive",
+    "moved": "positive",
+    "added": "positive",
+    "rejected": "negative",
+    "unsure": "ignore",
+}
 Progress = Callable[[str, int, int], None]
 Row = dict[str, Any]
 
@@ -60,8 +66,12 @@ def assemble(frames_folder: Path, verified_folder: Path, out: Path, data: Data, 
     """
     verified = read_rounds(verified_folder)
     if not verified.frames.num_rows and not verified.crops.num_rows:
-        raise DataError("nothing is verified yet", where=verified_folder, expected="at least one round",
-                        todo="Run `signloop demo`, or bring labels with `signloop import coco`.")
+        raise DataError(
+            "nothing is verified yet",
+            where=verified_folder,
+            expected="at least one round",
+            todo="Run `signloop demo`, or bring labels with `signloop import coco`.",
+        )
     extracted = {row["frame_id"]: row for row in tables.read(frames_folder / "frames.parquet", "frames").to_pylist()}
     kinds = {row["recording_id"]: row["kind"] for row in tables.read(frames_folder / "recordings.parquet", "recordings").to_pylist()}
     skipped = _missing(verified, kinds, data.max_skipped)
@@ -91,9 +101,12 @@ def _missing(verified: Verified, kinds: dict[str, str], max_skipped: float) -> l
     wanted = sorted({frame_id.split("/")[0] for frame_id in verified.frames.column("frame_id").to_pylist()})
     gone = [recording_id for recording_id in wanted if recording_id not in kinds]
     if wanted and len(gone) / len(wanted) > max_skipped:
-        raise DataError("verified recordings are missing from data/recordings", expected=f"at most {max_skipped:.0%} missing",
-                        found=f"{len(gone)} of {len(wanted)}, for instance {gone[0]}",
-                        todo="Put the files back (their names do not matter), or remove their round.")
+        raise DataError(
+            "verified recordings are missing from data/recordings",
+            expected=f"at most {max_skipped:.0%} missing",
+            found=f"{len(gone)} of {len(wanted)}, for instance {gone[0]}",
+            todo="Put the files back (their names do not matter), or remove their round.",
+        )
     return [{"stage": "assemble", "item": item, "reason": "recording missing", "detail": "its verified labels rest"} for item in gone]
 
 
@@ -119,46 +132,83 @@ def _boxes(verified: Verified, frames: dict[str, Row], taxonomy: Taxonomy) -> di
         if frame is None:
             continue
         if row["class_id"] is not None and row["class_id"] not in taxonomy.by_id:
-            raise DataError("a verified label has a class outside the taxonomy", where=f"round {row['round']}, box {row['box_id']}",
-                            expected=f"an id of {taxonomy.name}", found=row["class_id"], todo="Add the class to conf/taxonomy.")
-        out[row["frame_id"]].append({
-            **{key: row[key] for key in ("box_id", "frame_id", "sign_id", "x1", "y1", "x2", "y2", "class_id", "round")},
-            "recording_id": frame["recording_id"], "split": frame["split"], "role": ROLE_OF[row["verdict"]], "origin": row["verdict"]})
+            raise DataError(
+                "a verified label has a class outside the taxonomy",
+                where=f"round {row['round']}, box {row['box_id']}",
+                expected=f"an id of {taxonomy.name}",
+                found=row["class_id"],
+                todo="Add the class to conf/taxonomy.",
+            )
+        out[row["frame_id"]].append(
+            {
+                **{key: row[key] for key in ("box_id", "frame_id", "sign_id", "x1", "y1", "x2", "y2", "class_id", "round")},
+                "recording_id": frame["recording_id"],
+                "split": frame["split"],
+                "role": ROLE_OF[row["verdict"]],
+                "origin": row["verdict"],
+            }
+        )
     return out
 
 
 def _crops(source: Path, frame: Row, boxes: list[Row], out: Path, data: Data, taxonomy: Taxonomy) -> list[Row]:
     """Save the crops of one frame: named signs, rejected boxes, and background of complete training frames."""
     wanted = [
-        (box["box_id"], box["class_id"] if box["role"] == "positive" else None, box["sign_id"] or box["box_id"], box["origin"],
-         [box["x1"], box["y1"], box["x2"], box["y2"]])
+        (
+            box["box_id"],
+            box["class_id"] if box["role"] == "positive" else None,
+            box["sign_id"] or box["box_id"],
+            box["origin"],
+            [box["x1"], box["y1"], box["x2"], box["y2"]],
+        )
         for box in boxes
         if (box["role"] == "negative" or (box["role"] == "positive" and box["class_id"] is not None))
         and max(box["x2"] - box["x1"], box["y2"] - box["y1"]) >= data.min_side_px
     ]
     if frame["complete"] and frame["split"] == "train":
         corners = np.array([[b["x1"], b["y1"], b["x2"], b["y2"]] for b in boxes], np.float32).reshape(-1, 4)
-        wanted += [(f"{frame['frame_id']}/background/{n}", None, f"{frame['frame_id']}/background/{n}", "background", box)
-                   for n, box in enumerate(background(frame, corners, data))]
+        wanted += [
+            (f"{frame['frame_id']}/background/{n}", None, f"{frame['frame_id']}/background/{n}", "background", box)
+            for n, box in enumerate(background(frame, corners, data))
+        ]
     if not wanted:
         return []
     image = cv2.imread(str(source), cv2.IMREAD_COLOR)
     if image is None:
         raise DataError("an extracted frame cannot be read", where=source, todo="Delete data/frames and run `dvc repro`.")
-    return [_save(image, name, class_id, track, origin, box, frame["split"], out, data, taxonomy)
-            for name, class_id, track, origin, box in wanted]
+    return [
+        _save(image, name, class_id, track, origin, box, frame["split"], out, data, taxonomy)
+        for name, class_id, track, origin, box in wanted
+    ]
 
 
-def _save(image: NDArray[np.uint8], name: str, class_id: int | None, track: str, origin: str, box: list[float], split: str, out: Path,
-          data: Data, taxonomy: Taxonomy) -> Row:
+def _save(
+    image: NDArray[np.uint8],
+    name: str,
+    class_id: int | None,
+    track: str,
+    origin: str,
+    box: list[float],
+    split: str,
+    out: Path,
+    data: Data,
+    taxonomy: Taxonomy,
+) -> Row:
     """Save one crop as PNG under a name made from its id's hash."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = np.rint(clip(expand(box, data.crop_margin), width, height)[0]).astype(int)
     path = f"crops/{class_folder(taxonomy, class_id)}/{sha256_json(name)[:16]}.png"
     (out / path).parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(out / path), image[y1:y2, x1:x2], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    return {"crop_id": name, "path": path, "class_id": class_id, "track_id": track, "split": split, "origin": origin,
-            "margin": data.crop_margin}
+    return {
+        "crop_id": name,
+        "path": path,
+        "class_id": class_id,
+        "track_id": track,
+        "split": split,
+        "origin": origin,
+        "margin": data.crop_margin,
+    }
 
 
 def background(frame: Row, boxes: NDArray[np.float32], data: Data) -> list[list[float]]:
@@ -192,8 +242,17 @@ def _imported(verified: Verified, splits: dict[str, str], out: Path, data: Data,
         path = f"crops/{class_folder(taxonomy, row['class_id'])}/{sha256_json(row['crop_id'])[:16]}{Path(row['file_name']).suffix.lower()}"
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_bytes(row["image"])
-        rows.append({"crop_id": row["crop_id"], "path": path, "class_id": row["class_id"], "track_id": row["track_id"],
-                     "split": splits[f"crops:{row['track_id']}"], "origin": "imported", "margin": data.import_margin})
+        rows.append(
+            {
+                "crop_id": row["crop_id"],
+                "path": path,
+                "class_id": row["class_id"],
+                "track_id": row["track_id"],
+                "split": splits[f"crops:{row['track_id']}"],
+                "origin": "imported",
+                "margin": data.import_margin,
+            }
+        )
     return rows
 
 
@@ -202,8 +261,11 @@ def test_version(truth_folder: Path) -> str:
     frames = tables.read(truth_folder / "frames.parquet", "truth_frames")
     truth = tables.read(truth_folder / "truth.parquet", "truth")
     rows = [[row["frame_id"], row["sha256"], row["complete"]] for row in frames.to_pylist() if row["split"] == "test"]
-    boxes = [[row["box_id"], row["x1"], row["y1"], row["x2"], row["y2"], row["class_id"], row["role"]]
-             for row in truth.to_pylist() if row["split"] == "test"]
+    boxes = [
+        [row["box_id"], row["x1"], row["y1"], row["x2"], row["y2"], row["class_id"], row["role"]]
+        for row in truth.to_pylist()
+        if row["split"] == "test"
+    ]
     return sha256_json([sorted(rows), sorted(boxes, key=lambda box: str(box[0]))])[:16]
 
 

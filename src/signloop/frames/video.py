@@ -106,8 +106,7 @@ def find_recordings(folder: Path, sequence_fps: float) -> tuple[list[Recording],
 
 
 def _is_silent(name: str) -> bool:
-    return (name.startswith(".") or name == "README.md" or name.endswith(".dvc")
-            or (name.startswith("demo-") and name.endswith(".json")))
+    return name.startswith(".") or name == "README.md" or name.endswith(".dvc") or (name.startswith("demo-") and name.endswith(".json"))
 
 
 def open_recording(path: Path, sequence_fps: float) -> Recording:
@@ -140,7 +139,10 @@ def open_recording(path: Path, sequence_fps: float) -> Recording:
 
 
 def read_frames(
-    recording: Recording, *, fps: float | None = None, on_bad: Callable[[Path, DataError], None] | None = None,
+    recording: Recording,
+    *,
+    fps: float | None = None,
+    on_bad: Callable[[Path, DataError], None] | None = None,
 ) -> Iterator[Frame]:
     """Decode a recording from its first frame to its last, without seeking.
 
@@ -215,9 +217,13 @@ def _open_folder(folder: Path, sequence_fps: float) -> Recording:
         if not width:
             width, height = header.width, header.height
         elif kind == "sequence" and (header.width, header.height) != (width, height):
-            raise DataError("the images of a sequence differ in size", where=f"{name}/{printable(path.name)}",
-                            expected=f"{width}x{height}", found=f"{header.width}x{header.height}",
-                            todo=f'Independent images need {DESCRIPTION} with {{"kind": "stills"}}.')
+            raise DataError(
+                "the images of a sequence differ in size",
+                where=f"{name}/{printable(path.name)}",
+                expected=f"{width}x{height}",
+                found=f"{header.width}x{header.height}",
+                todo=f'Independent images need {DESCRIPTION} with {{"kind": "stills"}}.',
+            )
     if not width:
         raise DataError("no image in the folder can be read", where=name, found=str(problem))
     duration_s = len(files) / fps if fps else 0.0
@@ -233,8 +239,12 @@ def _describe(folder: Path, sequence_fps: float) -> tuple[str, float | None]:
     refuse_strange_file(path)
     value = read_json(path)
     if not isinstance(value, dict) or set(value) - {"kind", "fps"} or value.get("kind", "sequence") not in ("sequence", "stills"):
-        raise DataError("the description of the folder is wrong", where=where, found=repr(value)[:200],
-                        expected='{"kind": "sequence" or "stills", "fps": a number}')
+        raise DataError(
+            "the description of the folder is wrong",
+            where=where,
+            found=repr(value)[:200],
+            expected='{"kind": "sequence" or "stills", "fps": a number}',
+        )
     if value.get("kind") == "stills":
         return "stills", None
     fps = value.get("fps", sequence_fps)

@@ -46,7 +46,9 @@ def reliability(confidences: ArrayLike, right: ArrayLike, bins: int = BINS) -> R
     count = np.bincount(place, minlength=bins)
     keep = count > 0
     return Reliability(
-        np.bincount(place, c, minlength=bins)[keep] / count[keep], np.bincount(place, r, minlength=bins)[keep] / count[keep], count[keep],
+        np.bincount(place, c, minlength=bins)[keep] / count[keep],
+        np.bincount(place, r, minlength=bins)[keep] / count[keep],
+        count[keep],
     )
 
 

@@ -14,7 +14,11 @@ from signloop.measure.matching import THRESHOLDS, Detections, Floats, Ints, Matc
 
 RECALLS: Floats = np.linspace(0, 1, 101)
 HEIGHT_BANDS_PX: dict[str, tuple[float, float]] = {
-    "0-16": (0, 16), "16-32": (16, 32), "32-64": (32, 64), "64-128": (64, 128), "128+": (128, np.inf),
+    "0-16": (0, 16),
+    "16-32": (16, 32),
+    "32-64": (32, 64),
+    "64-128": (64, 128),
+    "128+": (128, np.inf),
 }
 AP50, AP75 = 0, 5  # positions in THRESHOLDS
 UNDEFINED = -1.0
@@ -106,7 +110,9 @@ def precision_recall_curve(matches: Matches) -> Curve:
     found = np.cumsum(matches.hits[AP50])[last]
     false = np.cumsum(matches.misses[AP50])[last]
     return Curve(
-        matches.scores[last], found / max(1, int(matches.truth.sum())), found / np.maximum(1, found + false),
+        matches.scores[last],
+        found / max(1, int(matches.truth.sum())),
+        found / np.maximum(1, found + false),
         false / max(1, len(matches.truth)),
     )
 
@@ -141,7 +147,10 @@ def end_to_end_ap50(truth: Mapping[str, TruthFrame], predicted: Mapping[str, Sco
 
 
 def _class_ap50(
-    class_id: int, truth: Mapping[str, TruthFrame], predicted: Mapping[str, Scored], class_ids: Mapping[str, Ints],
+    class_id: int,
+    truth: Mapping[str, TruthFrame],
+    predicted: Mapping[str, Scored],
+    class_ids: Mapping[str, Ints],
 ) -> float:
     real: dict[str, TruthFrame] = {}
     named: dict[str, Scored] = {}

@@ -45,13 +45,23 @@ def judge(challenger: Scores, champion: Scores | None, margins: Gate) -> Decisio
     if champion is None:
         return Decision(True, ("there is no champion yet",))
     if challenger.test_version != champion.test_version:
-        raise DataError("challenger and champion were scored on different test sets", expected=challenger.test_version,
-                        found=champion.test_version, todo="Score the champion again on the present test set.")
+        raise DataError(
+            "challenger and champion were scored on different test sets",
+            expected=challenger.test_version,
+            found=champion.test_version,
+            todo="Score the champion again on the present test set.",
+        )
     if (challenger.sign_recall is None) != (champion.sign_recall is None):
-        raise DataError("only one of challenger and champion has a sign recall", expected="both or none, on one test set",
-                        found=(challenger.sign_recall, champion.sign_recall), todo="Score the champion again on the present test set.")
-    rows = [("ap50", challenger.ap50, champion.ap50, margins.ap50_margin),
-            ("class_accuracy", challenger.class_accuracy, champion.class_accuracy, margins.class_accuracy_margin)]
+        raise DataError(
+            "only one of challenger and champion has a sign recall",
+            expected="both or none, on one test set",
+            found=(challenger.sign_recall, champion.sign_recall),
+            todo="Score the champion again on the present test set.",
+        )
+    rows = [
+        ("ap50", challenger.ap50, champion.ap50, margins.ap50_margin),
+        ("class_accuracy", challenger.class_accuracy, champion.class_accuracy, margins.class_accuracy_margin),
+    ]
     if challenger.sign_recall is not None and champion.sign_recall is not None:
         rows.append(("sign_recall", challenger.sign_recall, champion.sign_recall, margins.sign_recall_margin))
     verdicts = [_not_worse(mine, theirs, margin) for _, mine, theirs, margin in rows]

@@ -174,7 +174,9 @@ def match_boxes(truth: TruthFrame, boxes: Scored) -> Ints:
 
 
 def match(
-    truth: Mapping[str, TruthFrame], predicted: Mapping[str, Scored], thresholds: Floats = THRESHOLDS,
+    truth: Mapping[str, TruthFrame],
+    predicted: Mapping[str, Scored],
+    thresholds: Floats = THRESHOLDS,
     band: tuple[float, float] | None = None,
 ) -> Matches:
     """Match all frames of the truth; frames that only `predicted` has do not count.

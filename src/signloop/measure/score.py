@@ -51,9 +51,13 @@ def score_images(truth_coco_path: Path, predictions: Mapping[str, NamedBoxes]) -
     end_to_end = end_to_end_ap50(truth, boxes, class_ids)
     matches = match(truth, boxes)
     return {
-        "images": len(truth), "boxes": int(matches.truth.sum()), **summarise(matches),
-        "ap50_by_height_px": ap50_by_height_px(truth, boxes), "recall_at_1_fp_per_image": recall_at_1_fp_per_image(matches),
-        "end_to_end_ap50": end_to_end, "class_accuracy": _class_accuracy(truth, boxes, class_ids),
+        "images": len(truth),
+        "boxes": int(matches.truth.sum()),
+        **summarise(matches),
+        "ap50_by_height_px": ap50_by_height_px(truth, boxes),
+        "recall_at_1_fp_per_image": recall_at_1_fp_per_image(matches),
+        "end_to_end_ap50": end_to_end,
+        "class_accuracy": _class_accuracy(truth, boxes, class_ids),
     }
 
 
@@ -69,7 +73,11 @@ def _class_accuracy(truth: Mapping[str, TruthFrame], boxes: Mapping[str, Boxes],
 
 
 def score_recordings(
-    truth: TruthRecordings, predictions: Mapping[str, Any], *, n: int = 2000, seed: int = 0,
+    truth: TruthRecordings,
+    predictions: Mapping[str, Any],
+    *,
+    n: int = 2000,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Score recordings; the numbers are those of the reference scorer, with intervals beside them.
 
@@ -95,11 +103,18 @@ def score_recordings(
     total = dict(zip(COUNTS, counts.sum(axis=0).tolist(), strict=True))
     measures = {name: float(np.nan_to_num(value)) for name, value in sign_measures(counts.sum(axis=0)).items()}
     return {
-        "frames": int(total["frames"]), "boxes": int(total["boxes"]), **summarise(matches), "signs": int(total["signs"]),
-        "sign_recall": measures["sign_recall"], "sign_class_accuracy": measures["sign_class_accuracy"],
-        "sign_precision": measures["sign_precision"], "tracks_per_sign": measures["tracks_per_sign"],
-        "false_signs": int(total["false"]), "false_signs_per_minute": measures["false_signs_per_minute"],
-        "minutes": round(total["seconds"] / 60, 3), "intervals": _intervals(counts, matches, recordings, n, seed),
+        "frames": int(total["frames"]),
+        "boxes": int(total["boxes"]),
+        **summarise(matches),
+        "signs": int(total["signs"]),
+        "sign_recall": measures["sign_recall"],
+        "sign_class_accuracy": measures["sign_class_accuracy"],
+        "sign_precision": measures["sign_precision"],
+        "tracks_per_sign": measures["tracks_per_sign"],
+        "false_signs": int(total["false"]),
+        "false_signs_per_minute": measures["false_signs_per_minute"],
+        "minutes": round(total["seconds"] / 60, 3),
+        "intervals": _intervals(counts, matches, recordings, n, seed),
     }
 
 
@@ -123,7 +138,12 @@ def _measure(name: str) -> Statistic:
 
 
 def compare_recordings(
-    truth: TruthRecordings, predictions_a: Mapping[str, Any], predictions_b: Mapping[str, Any], *, n: int = 2000, seed: int = 0,
+    truth: TruthRecordings,
+    predictions_a: Mapping[str, Any],
+    predictions_b: Mapping[str, Any],
+    *,
+    n: int = 2000,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Compare two predictions for the same recordings, b against a, by a bootstrap over recordings that pairs them.
 
@@ -176,6 +196,10 @@ def score_crops(rows: Sequence[Mapping[str, Any]], probs: ArrayLike, class_ids: 
     tracks = [("track", row["track_id"]) if row.get("track_id") not in (None, "") else ("crop", i) for i, row in enumerate(rows)]
     predicted, answers = p.argmax(axis=1), track_answers(p, tracks)
     return {
-        "crops": len(rows), "tracks": len(answers), "top1": top1(predicted, labels), "macro_f1": macro_f1(predicted, labels),
-        "track_accuracy": track_accuracy(answers, labels, tracks), "ece": ece(np.minimum(p.max(axis=1), 1), predicted == labels),
+        "crops": len(rows),
+        "tracks": len(answers),
+        "top1": top1(predicted, labels),
+        "macro_f1": macro_f1(predicted, labels),
+        "track_accuracy": track_accuracy(answers, labels, tracks),
+        "ece": ece(np.minimum(p.max(axis=1), 1), predicted == labels),
     }

@@ -68,8 +68,12 @@ def parse_predictions(value: Mapping[str, Any], truth: TruthRecordings) -> Predi
     known = {v.file_name for v in truth.videos}
     strangers = sorted(({f.video for f in predictions.frames} | {s.video for s in predictions.signs}) - known)
     if strangers:
-        raise DataError("predictions speak of recordings that the truth does not have", expected=sorted(known)[:5], found=strangers[:5],
-                        todo="Predict only what the truth lists.")
+        raise DataError(
+            "predictions speak of recordings that the truth does not have",
+            expected=sorted(known)[:5],
+            found=strangers[:5],
+            todo="Predict only what the truth lists.",
+        )
     twice = [key for key, n in Counter((f.video, f.frame_index) for f in predictions.frames).items() if n > 1]
     if twice:
         raise DataError("a frame is there twice in the predictions", found=twice[:5])
@@ -89,7 +93,9 @@ def sample(truth: TruthRecordings, fps: float) -> Sampled:
 
 
 def detection_frames(
-    truth: TruthRecordings, predictions: Predictions, sampled: Sampled,
+    truth: TruthRecordings,
+    predictions: Predictions,
+    sampled: Sampled,
 ) -> tuple[dict[str, TruthFrame], dict[str, Detections], Ints]:
     """Return what the detector is measured on: truth and boxes per frame (keyed by image id), and each frame's recording, (frames,).
 
@@ -177,8 +183,12 @@ def sign_measures(counts: Floats) -> dict[str, Floats]:
     """
     _, _, signs, found, right, belonging, owned, false, seconds = np.moveaxis(counts, -1, 0)
     pairs = {
-        "sign_recall": (found, signs), "sign_class_accuracy": (right, found), "sign_precision": (belonging, belonging + false),
-        "tracks_per_sign": (belonging, owned), "false_signs_per_minute": (60 * false, seconds), "right_signs": (right, signs),
+        "sign_recall": (found, signs),
+        "sign_class_accuracy": (right, found),
+        "sign_precision": (belonging, belonging + false),
+        "tracks_per_sign": (belonging, owned),
+        "false_signs_per_minute": (60 * false, seconds),
+        "right_signs": (right, signs),
     }
     nan = {name: np.full(np.shape(above), np.nan) for name, (above, _) in pairs.items()}
     ratios = {name: np.divide(above, below, out=nan[name], where=below > 0) for name, (above, below) in pairs.items()}

@@ -123,8 +123,10 @@ def _group(annotations: Sequence[Annotation], image_ids: set[int]) -> tuple[dict
 def to_frame(annotations: Sequence[Annotation], void_id: int | None = None) -> TruthFrame:
     """Turn the boxes of one image into arrays; the annotation with id `void_id`, if any, is marked void."""
     return TruthFrame(
-        np.array([a.bbox for a in annotations], np.float64).reshape(-1, 4), np.array([a.category_id for a in annotations], np.int64),
-        np.array([a.iscrowd for a in annotations], bool), np.array([a.id == void_id for a in annotations], bool),
+        np.array([a.bbox for a in annotations], np.float64).reshape(-1, 4),
+        np.array([a.category_id for a in annotations], np.int64),
+        np.array([a.iscrowd for a in annotations], bool),
+        np.array([a.id == void_id for a in annotations], bool),
     )
 
 

@@ -61,8 +61,12 @@ def _fill(network: nn.Module, path: Path) -> None:
     try:
         network.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise ModelError("weights are missing, damaged or of another network", where=path, found=str(error).splitlines()[0],
-                         todo="Train again: `dvc repro`.") from error
+        raise ModelError(
+            "weights are missing, damaged or of another network",
+            where=path,
+            found=str(error).splitlines()[0],
+            todo="Train again: `dvc repro`.",
+        ) from error
     network.eval()
 
 
@@ -127,12 +131,17 @@ def read_bundle(folder: Path) -> Bundle:
     for name, expected in card["files"].items():
         path = folder / name
         if name not in NETWORK_FILES or not path.is_file() or sha256_file(path) != expected:
-            raise ModelError("a file of the bundle is missing or damaged", where=path, expected=f"sha256 {expected}",
-                             todo="Fetch it again from the registry, or `dvc checkout`.")
+            raise ModelError(
+                "a file of the bundle is missing or damaged",
+                where=path,
+                expected=f"sha256 {expected}",
+                todo="Fetch it again from the registry, or `dvc checkout`.",
+            )
     detector, detector_params = read_detector(folder)
     classifier, classifier_params, taxonomy = read_classifier(folder)
-    return Bundle(detector, classifier, detector_params, classifier_params, taxonomy, float(card["calibration"]["temperature"]),
-                  str(card["model_id"]))
+    return Bundle(
+        detector, classifier, detector_params, classifier_params, taxonomy, float(card["calibration"]["temperature"]), str(card["model_id"])
+    )
 
 
 def pick_device(accelerator: str) -> torch.device:

@@ -62,6 +62,7 @@ def frame_truths(folder: Path, frames: pa.Table, truth: pa.Table, split: str) ->
     boxes: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: {"positive": [], "negative": [], "ignore": []})
     for row in truth.to_pylist():
         boxes[row["frame_id"]][row["role"]].append([row["x1"], row["y1"], row["x2"], row["y2"]])
+
     def of(frame_id: str, role: str) -> NDArray[np.float32]:
         return np.array(boxes[frame_id][role], np.float32).reshape(-1, 4)
 
@@ -204,8 +205,12 @@ def crop_truths(folder: Path, crops: pa.Table, taxonomy: Taxonomy, split: str, m
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         images.append(image)
     labels = [len(taxonomy) if row["class_id"] is None else taxonomy.index_of[row["class_id"]] for row in rows]
-    return CropTruth(images, np.array([row["margin"] for row in rows], np.float32), np.array(labels, np.int64),
-                     [str(row["track_id"] or row["crop_id"]) for row in rows])
+    return CropTruth(
+        images,
+        np.array([row["margin"] for row in rows], np.float32),
+        np.array(labels, np.int64),
+        [str(row["track_id"] or row["crop_id"]) for row in rows],
+    )
 
 
 class ClassificationCrops(Dataset[tuple[Tensor, int]]):
@@ -225,11 +230,15 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
         self.mirrors = {i: taxonomy.index_of[c.mirror] for i, c in enumerate(taxonomy.classes) if c.mirror is not None}
         self.mirrors[len(taxonomy)] = len(taxonomy)
         self.weights = np.cumsum(self._weights(len(taxonomy)))
-        self.light = A.Compose([
-            *_light(cfg.exposure),
-            A.OneOf([A.MotionBlur(blur_limit=(3, 7)), A.GaussianBlur(blur_limit=(3, 5)), A.Downscale(scale_range=(0.3, 0.7))], p=cfg.blur),
-            A.Affine(rotate=(-8, 8), shear=(-6, 6), border_mode=cv2.BORDER_REPLICATE, p=0.5),
-        ])
+        self.light = A.Compose(
+            [
+                *_light(cfg.exposure),
+                A.OneOf(
+                    [A.MotionBlur(blur_limit=(3, 7)), A.GaussianBlur(blur_limit=(3, 5)), A.Downscale(scale_range=(0.3, 0.7))], p=cfg.blur
+                ),
+                A.Affine(rotate=(-8, 8), shear=(-6, 6), border_mode=cv2.BORDER_REPLICATE, p=0.5),
+            ]
+        )
 
     def _weights(self, classes: int) -> NDArray[np.float64]:
         """Probability of each crop: equal tracks inside a class, classes between their share and equality, negatives capped."""
@@ -257,5 +266,3 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
             crop, label = np.ascontiguousarray(crop[:, ::-1]), self.mirrors[label]
         self.light.set_random_seed(int(rng.integers(2**31)))
         return to_tensor(self.light(image=crop)["image"]), label
-
-

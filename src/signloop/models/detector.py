@@ -48,8 +48,8 @@ class Pyramid(nn.Module):
         return out
 
 
-class AsItIs(GeneralizedRCNNTransform):
-    """Normalise and pad frames but keep their resolution: torchvision would resize each to 800 px, in evaluation whatever its options say."""
+class AsItIs(GeneralizedRCNNTransform):  # type: ignore[misc]
+    """Normalise and pad frames but keep their resolution: torchvision resizes to 800 px in evaluation, whatever its options say."""
 
     def __init__(self, other: GeneralizedRCNNTransform) -> None:
         super().__init__(1, 1, other.image_mean, other.image_std, size_divisible=other.size_divisible)
@@ -78,22 +78,35 @@ def _fcos_lite(cfg: Detector) -> nn.Module:
     _freeze(backbone.body, cfg.frozen_blocks)
     anchors = AnchorGenerator(tuple((stride,) for stride in STRIDES), ((1.0,),) * len(STRIDES))
     model: nn.Module = FCOS(
-        backbone, num_classes=1, anchor_generator=anchors, head=FCOSHead(cfg.channels, 1, 1, num_convs=cfg.head_convs),
-        image_mean=[0.5] * 3, image_std=[0.5] * 3, score_thresh=cfg.min_score, nms_thresh=cfg.nms_iou,
-        detections_per_img=cfg.max_boxes, topk_candidates=300)
+        backbone,
+        num_classes=1,
+        anchor_generator=anchors,
+        head=FCOSHead(cfg.channels, 1, 1, num_convs=cfg.head_convs),
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+        score_thresh=cfg.min_score,
+        nms_thresh=cfg.nms_iou,
+        detections_per_img=cfg.max_boxes,
+        topk_candidates=300,
+    )
     model.transform = AsItIs(model.transform)
     return model
 
 
-def _torchvision(builder: Callable[..., nn.Module], prefix: str = "", *, fixed_size: bool = False, **options: Any) -> Callable[[Detector], nn.Module]:
+def _torchvision(
+    builder: Callable[..., nn.Module], prefix: str = "", *, fixed_size: bool = False, **options: Any
+) -> Callable[[Detector], nn.Module]:
     """A detector of torchvision with two classes, background and object, filled with COCO weights but for the class layer."""
+
     def build(cfg: Detector) -> nn.Module:
-        limits = {f"{prefix}detections_per_img": cfg.max_boxes, f"{prefix}score_thresh": cfg.min_score, f"{prefix}nms_thresh": cfg.nms_iou}
+        values = {"detections_per_img": cfg.max_boxes, "score_thresh": cfg.min_score, "nms_thresh": cfg.nms_iou}
+        limits = {f"{prefix}{name}": value for name, value in values.items()}
         model = builder(weights=None, weights_backbone=None, num_classes=2, **limits, **options)
         load_pretrained(model, cfg.weights, cfg.network)
         if not fixed_size:
             model.transform = AsItIs(model.transform)
         return model
+
     return build
 
 
@@ -108,7 +121,8 @@ class Network:
 NETWORKS: dict[str, Network] = {
     "fcos_lite": Network(_fcos_lite, 0),
     "fasterrcnn_mobilenet_v3_large_320_fpn": Network(
-        _torchvision(detection.fasterrcnn_mobilenet_v3_large_320_fpn, "box_", rpn_score_thresh=0.0), 1),
+        _torchvision(detection.fasterrcnn_mobilenet_v3_large_320_fpn, "box_", rpn_score_thresh=0.0), 1
+    ),
     "ssdlite320_mobilenet_v3_large": Network(_torchvision(detection.ssdlite320_mobilenet_v3_large, fixed_size=True), 1),
     "fcos_resnet50_fpn": Network(_torchvision(detection.fcos_resnet50_fpn), 1),
     "retinanet_resnet50_fpn_v2": Network(_torchvision(detection.retinanet_resnet50_fpn_v2), 1),

@@ -44,8 +44,9 @@ class _KeepBest(Callback):
         self.task, self.history, self.patience, self.since = task, History(), patience, 0
         self.state: dict[str, Tensor] = {}
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
-                                dataloader_idx: int = 0) -> None:
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
         """Compare the score with the best so far."""
         self.history.rows.append({"step": trainer.global_step, **self.task.measured})
         self.since += 1
@@ -80,8 +81,18 @@ def _worker(_: int) -> None:
     cv2.setNumThreads(0)
 
 
-def fit(task: Task, data: Dataset[Any], batch: int, budget: Budget, trainer: Trainer, *, folder: Path, ema: float = 0.0,
-        collate: Callable[[list[Any]], Any] | None = None, logger: Any = False) -> History:
+def fit(
+    task: Task,
+    data: Dataset[Any],
+    batch: int,
+    budget: Budget,
+    trainer: Trainer,
+    *,
+    folder: Path,
+    ema: float = 0.0,
+    collate: Callable[[list[Any]], Any] | None = None,
+    logger: Any = False,
+) -> History:
     """Train `task.network` in place for `budget.steps` and leave its best weights in it.
 
     Args:
@@ -103,13 +114,33 @@ def fit(task: Task, data: Dataset[Any], batch: int, budget: Budget, trainer: Tra
         callbacks.append(EMAWeightAveraging(decay=min(ema, 1 - MIN_DECAY_STEPS / max(budget.steps, 2 * MIN_DECAY_STEPS)), use_buffers=True))
     validates = task.measure is not None
     runner = pl.Trainer(
-        accelerator=trainer.accelerator, devices=trainer.devices, num_nodes=trainer.num_nodes, precision=trainer.precision,  # type: ignore[arg-type]
-        max_steps=budget.steps, val_check_interval=min(budget.validate_every, budget.steps) if validates else None,
-        check_val_every_n_epoch=None if validates else 1, limit_val_batches=1 if validates else 0, num_sanity_val_steps=0,
-        callbacks=[best, *callbacks], logger=logger, enable_checkpointing=False, enable_model_summary=False, log_every_n_steps=10,
-        default_root_dir=folder, gradient_clip_val=5.0, use_distributed_sampler=True)
-    loader = DataLoader(data, batch, num_workers=trainer.workers, collate_fn=collate, worker_init_fn=_worker, drop_last=True,
-                        persistent_workers=trainer.workers > 0)
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        num_nodes=trainer.num_nodes,
+        precision=trainer.precision,  # type: ignore[arg-type]
+        max_steps=budget.steps,
+        val_check_interval=min(budget.validate_every, budget.steps) if validates else None,
+        check_val_every_n_epoch=None if validates else 1,
+        limit_val_batches=1 if validates else 0,
+        num_sanity_val_steps=0,
+        callbacks=[best, *callbacks],
+        logger=logger,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        log_every_n_steps=10,
+        default_root_dir=folder,
+        gradient_clip_val=5.0,
+        use_distributed_sampler=True,
+    )
+    loader = DataLoader(
+        data,
+        batch,
+        num_workers=trainer.workers,
+        collate_fn=collate,
+        worker_init_fn=_worker,
+        drop_last=True,
+        persistent_workers=trainer.workers > 0,
+    )
     runner.fit(task, loader, DataLoader(_One(), 1) if validates else None)
     if best.state:
         task.network.load_state_dict(best.state)

@@ -59,9 +59,14 @@ def learn_detector(truth: Path, params: Params, out: Path, logger: Any = False) 
     seed_everything(params.seed)
     network = build_detector(cfg).to(memory_format=torch.channels_last)
     task = DetectorTask(
-        network, is_pretrained=lambda name: name.startswith(("backbone.body", "backbone.features")), lr=cfg.lr, backbone_lr=cfg.backbone_lr,
-        weight_decay=cfg.weight_decay, steps=budget.steps,
-        validate=(lambda model: _detection_score(model, validation, cfg)) if validation else None)
+        network,
+        is_pretrained=lambda name: name.startswith(("backbone.body", "backbone.features")),
+        lr=cfg.lr,
+        backbone_lr=cfg.backbone_lr,
+        weight_decay=cfg.weight_decay,
+        steps=budget.steps,
+        validate=(lambda model: _detection_score(model, validation, cfg)) if validation else None,
+    )
     data = DetectionCrops(training, cfg, budget.steps * cfg.batch, NETWORKS[cfg.network].label, params.seed)
     history = fit(task, data, cfg.batch, budget, params.trainer, folder=out, ema=cfg.ema, collate=collate_detection, logger=logger)
     network.eval()
@@ -82,9 +87,15 @@ def learn_classifier(truth: Path, params: Params, out: Path, logger: Any = False
     head = network.head_name
     views = [view(validation, i, cfg.margin, cfg.size_px) for i in range(len(validation))]
     task = ClassifierTask(
-        network, smoothing=cfg.label_smoothing, is_pretrained=lambda name: not name.startswith(head), lr=cfg.lr,
-        backbone_lr=cfg.backbone_lr, weight_decay=cfg.weight_decay, steps=budget.steps,
-        validate=(lambda model: _class_score(model, views, validation)) if views else None)
+        network,
+        smoothing=cfg.label_smoothing,
+        is_pretrained=lambda name: not name.startswith(head),
+        lr=cfg.lr,
+        backbone_lr=cfg.backbone_lr,
+        weight_decay=cfg.weight_decay,
+        steps=budget.steps,
+        validate=(lambda model: _class_score(model, views, validation)) if views else None,
+    )
     data = ClassificationCrops(training, cfg, taxonomy, budget.steps * cfg.batch, params.seed)
     history = fit(task, data, cfg.batch, budget, params.trainer, folder=out, ema=cfg.ema, logger=logger)
     network.eval()
@@ -164,8 +175,9 @@ def _report_detector(network: nn.Module, frames: Sequence[FrameTruth], cfg: Dete
     return metrics
 
 
-def _report_classifier(network: Classifier, views: list[Image], crops: CropTruth, taxonomy: Taxonomy, history: History,
-                       out: Path) -> dict[str, float]:
+def _report_classifier(
+    network: Classifier, views: list[Image], crops: CropTruth, taxonomy: Taxonomy, history: History, out: Path
+) -> dict[str, float]:
     """Measure the kept weights once more and draw the confusion matrix and the crops where they fail most and least."""
     if not views:
         _write_history(history, {}, out)

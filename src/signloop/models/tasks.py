@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from signloop.models.classifier import Classifier
-
 
 class Task(pl.LightningModule):
     """What both trainings share: AdamW with a gentler rate for the pretrained part, on a one-cycle schedule (Smith, 2018).
@@ -25,8 +23,17 @@ class Task(pl.LightningModule):
         measured: what the last validation found.
     """
 
-    def __init__(self, network: nn.Module, *, is_pretrained: Callable[[str], bool], lr: float, backbone_lr: float, weight_decay: float,
-                 steps: int, validate: Callable[[nn.Module], dict[str, float]] | None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        is_pretrained: Callable[[str], bool],
+        lr: float,
+        backbone_lr: float,
+        weight_decay: float,
+        steps: int,
+        validate: Callable[[nn.Module], dict[str, float]] | None,
+    ) -> None:
         super().__init__()
         self.network, self.is_pretrained, self.rates, self.weight_decay = network, is_pretrained, (lr, backbone_lr), weight_decay
         self.steps, self.measure = steps, validate
@@ -40,7 +47,9 @@ class Task(pl.LightningModule):
                 groups[self.is_pretrained(name)].append(tensor)
         optimizer = torch.optim.AdamW(
             [{"params": tensors, "lr": lr} for tensors, lr in zip(groups, self.rates, strict=True) if tensors],
-            weight_decay=self.weight_decay, fused=True)
+            weight_decay=self.weight_decay,
+            fused=True,
+        )
         peaks = [group["lr"] for group in optimizer.param_groups]
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=max(self.steps, 2), pct_start=0.15)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -66,7 +75,7 @@ class DetectorTask(Task):
 class ClassifierTask(Task):
     """Cross-entropy with label smoothing (Szegedy et al., 2016)."""
 
-    def __init__(self, network: Classifier, *, smoothing: float, **options: Any) -> None:
+    def __init__(self, network: nn.Module, *, smoothing: float, **options: Any) -> None:
         super().__init__(network, **options)
         self.smoothing = smoothing
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from signloop.prelabel.propose import Runtime
 
 from signloop.core import tables
 from signloop.core.boxes import Boxes
@@ -20,6 +19,7 @@ from signloop.measure.matching import UNMATCHED, TruthFrame, match, match_boxes
 from signloop.measure.score import score_recordings
 from signloop.measure.sheets import contact_sheet
 from signloop.measure.signs import COUNTS, count_signs, parse_predictions, sample
+from signloop.prelabel.gallery import Runtime
 from signloop.prelabel.predict import (
     NO_CLASS,
     NamedBoxes,
@@ -71,21 +71,39 @@ def evaluate(runtime: Runtime, truth_folder: Path, prelabel: Prelabel, out: Path
             for entry in entries:
                 entry["boxes"] = [[number_of[index], *box] for index, *box in entry["boxes"] if index in number_of]
             predictions["signs"] += [entry for entry in entries if entry["boxes"]]
-            predictions["frames"] += [{"video": recording_id, "frame_index": number_of[index], "boxes": boxes_with_scores(boxes)}
-                                      for index, _, boxes in proposal.frames]
+            predictions["frames"] += [
+                {"video": recording_id, "frame_index": number_of[index], "boxes": boxes_with_scores(boxes)}
+                for index, _, boxes in proposal.frames
+            ]
         scores = score_recordings(video_truth, predictions)
         intervals = scores.pop("intervals")
-        metrics |= {key: scores[key] for key in ("signs", "sign_recall", "sign_class_accuracy", "sign_precision", "tracks_per_sign", "false_signs")}
+        metrics |= {
+            key: scores[key] for key in ("signs", "sign_recall", "sign_class_accuracy", "sign_precision", "tracks_per_sign", "false_signs")
+        }
         counts = count_signs(video_truth, parse_predictions(predictions, video_truth), sample(video_truth, 1.0))
-        recordings = {video.file_name: dict(zip(COUNTS, map(int, row), strict=True)) for video, row in zip(video_truth.videos, counts, strict=True)}
-    result = {"model_id": runtime.model_id, "test_version": test_version(truth_folder), "frames": len(real), "metrics": metrics,
-              "intervals": intervals, "recordings": recordings}
+        recordings = {
+            video.file_name: dict(zip(COUNTS, map(int, row), strict=True)) for video, row in zip(video_truth.videos, counts, strict=True)
+        }
+    result = {
+        "model_id": runtime.model_id,
+        "test_version": test_version(truth_folder),
+        "frames": len(real),
+        "metrics": metrics,
+        "intervals": intervals,
+        "recordings": recordings,
+    }
     write_json(out / "scores.json", result)
     return result
 
 
-def _boxes(runtime: Runtime, real: Mapping[str, TruthFrame], named: Mapping[str, NamedBoxes], chosen: Mapping[str, Mapping[str, Any]],
-           folder: Path, out: Path) -> dict[str, float]:
+def _boxes(
+    runtime: Runtime,
+    real: Mapping[str, TruthFrame],
+    named: Mapping[str, NamedBoxes],
+    chosen: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+    out: Path,
+) -> dict[str, float]:
     """Score single boxes and draw what went wrong with them."""
     boxes: dict[str, Boxes] = {frame_id: item[0] for frame_id, item in named.items()}
     class_ids = {frame_id: item[1] for frame_id, item in named.items()}
@@ -103,16 +121,22 @@ def _boxes(runtime: Runtime, real: Mapping[str, TruthFrame], named: Mapping[str,
     plots.plot_confusion(matrix, names, out / "report" / "confusion.png", title="Boxes that were found")
     plots.plot_precision_recall(precision_recall_curve(matches), out / "report" / "precision_recall.png")
     worst = sorted(pieces, key=lambda piece: -piece[0])[:SHEET]
-    contact_sheet([runtime.cut(read_image(path), box) for _, path, box, _ in worst], [text for *_, text in worst], out / "report" / "worst.png")
+    contact_sheet(
+        [runtime.cut(read_image(path), box) for _, path, box, _ in worst], [text for *_, text in worst], out / "report" / "worst.png"
+    )
     known = [(a, label) for a, label in zip(answers, labels, strict=True) if label != NO_CLASS]
     measures = {name: max(0.0, value) for name, value in summarise(matches).items()}
-    return {**measures, "recall_at_1_fp_per_image": recall_at_1_fp_per_image(matches),
-            "end_to_end_ap50": max(0.0, end_to_end_ap50(real, boxes, class_ids)),
-            "class_accuracy": sum(a == label for a, label in known) / max(1, len(known))}
+    return {
+        **measures,
+        "recall_at_1_fp_per_image": recall_at_1_fp_per_image(matches),
+        "end_to_end_ap50": max(0.0, end_to_end_ap50(real, boxes, class_ids)),
+        "class_accuracy": sum(a == label for a, label in known) / max(1, len(known)),
+    }
 
 
-def _failures(runtime: Runtime, target: TruthFrame, boxes: Boxes, class_ids: np.ndarray[Any, Any], hit: np.ndarray[Any, Any],
-              path: Path) -> list[tuple[float, Path, Any, str]]:
+def _failures(
+    runtime: Runtime, target: TruthFrame, boxes: Boxes, class_ids: np.ndarray[Any, Any], hit: np.ndarray[Any, Any], path: Path
+) -> list[tuple[float, Path, Any, str]]:
     """List false, missed and misnamed boxes of a frame with how bad each is."""
     taxonomy = runtime.taxonomy
     out: list[tuple[float, Path, Any, str]] = []

@@ -1,7 +1,7 @@
 """A film and a runtime in; a folder with the labels, the crops by class and the film with its labels drawn on it out."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from signloop.prelabel.propose import Runtime, propose
 
 from signloop.core import tables
 from signloop.core.boxes import area, clip, expand
@@ -19,7 +18,9 @@ from signloop.core.params import Prelabel
 from signloop.core.taxonomy import Taxonomy
 from signloop.frames.truth import class_folder
 from signloop.frames.video import Frame, Recording, open_recording, read_frames
+from signloop.prelabel.gallery import Runtime
 from signloop.prelabel.predict import Progress
+from signloop.prelabel.propose import propose
 
 CROPS_PER_SIGN = 4
 CROP_MARGIN = 0.1
@@ -27,8 +28,9 @@ BYTES_PER_PIXEL = 0.15  # of the drawn film, generously
 Image = NDArray[np.uint8]
 
 
-def label_film(film: Path, folder: Path, runtime: Runtime, prelabel: Prelabel, sequence_fps: float, progress: Progress,
-               say: Callable[[str], None]) -> str:
+def label_film(
+    film: Path, folder: Path, runtime: Runtime, prelabel: Prelabel, sequence_fps: float, progress: Progress, say: Callable[[str], None]
+) -> str:
     """Label one film.
 
     Args:
@@ -58,9 +60,7 @@ def label_film(film: Path, folder: Path, runtime: Runtime, prelabel: Prelabel, s
         tables.write(target / "signs.parquet", "prelabel_signs", tables.from_rows("prelabel_signs", proposal.signs))
         write_json(target / "labels.json", as_coco(proposal.boxes, proposal.signs, recording, runtime.taxonomy))
         _draw(recording, proposal.boxes, proposal.signs, runtime.taxonomy, target)
-    names = defaultdict(int)
-    for sign in proposal.signs:
-        names[runtime.taxonomy.name_of(sign["class_id"])] += 1
+    names = Counter(runtime.taxonomy.name_of(sign["class_id"]) for sign in proposal.signs)
     found = ", ".join(f"{n} x {name}" for name, n in sorted(names.items())) or "none"
     return f"{len(proposal.signs)} {runtime.taxonomy.object_name}s in {len(proposal.frames)} frames: {found}\nwritten to {folder}"
 
@@ -74,8 +74,10 @@ def _announce(recording: Recording, runtime: Runtime, prelabel: Prelabel, say: C
     per_frame = time.monotonic() - start
     frames = recording.frames if prelabel.fps is None else min(recording.frames, int(recording.duration_s * prelabel.fps) + 1)
     needed = int(recording.frames * recording.width * recording.height * BYTES_PER_PIXEL) + 20_000_000
-    say(f"{recording.name}: {frames} frames of {recording.width}x{recording.height}, about {frames * per_frame * 1.2:.0f} s and "
-        f"at most {needed / 1e6:.0f} MB")
+    say(
+        f"{recording.name}: {frames} frames of {recording.width}x{recording.height}, about {frames * per_frame * 1.2:.0f} s and "
+        f"at most {needed / 1e6:.0f} MB"
+    )
     return needed
 
 
@@ -92,17 +94,34 @@ def as_coco(boxes: list[dict[str, Any]], signs: list[dict[str, Any]], recording:
     indices = sorted({box["index"] for box in boxes})
     return {
         "videos": [{"id": 0, "file_name": recording.name, "fps": recording.fps, "width": recording.width, "height": recording.height}],
-        "images": [{"id": i, "video_id": 0, "frame_index": i, "width": recording.width, "height": recording.height,
-                    "file_name": f"{recording.name}#{i}"} for i in indices],
+        "images": [
+            {
+                "id": i,
+                "video_id": 0,
+                "frame_index": i,
+                "width": recording.width,
+                "height": recording.height,
+                "file_name": f"{recording.name}#{i}",
+            }
+            for i in indices
+        ],
         "categories": [{"id": c.id, "name": c.name, "supercategory": c.group} for c in taxonomy.classes]
         + [{"id": unknown, "name": "unknown", "supercategory": "unknown"}],
         "annotations": [
-            {"id": n, "image_id": box["index"], "track_id": sign_of[box["sign_id"]][0],
-             "category_id": unknown if (class_id := sign_of[box["sign_id"]][1]["class_id"]) is None else class_id,
-             "bbox": [float(box["x1"]), float(box["y1"]), float(box["x2"] - box["x1"]), float(box["y2"] - box["y1"])],
-             "area": float((box["x2"] - box["x1"]) * (box["y2"] - box["y1"])), "iscrowd": 0, "score": float(box["score"]),
-             "confidence": float(sign_of[box["sign_id"]][1]["confidence"]), "interpolated": bool(box["interpolated"])}
-            for n, box in enumerate(boxes)],
+            {
+                "id": n,
+                "image_id": box["index"],
+                "track_id": sign_of[box["sign_id"]][0],
+                "category_id": unknown if (class_id := sign_of[box["sign_id"]][1]["class_id"]) is None else class_id,
+                "bbox": [float(box["x1"]), float(box["y1"]), float(box["x2"] - box["x1"]), float(box["y2"] - box["y1"])],
+                "area": float((box["x2"] - box["x1"]) * (box["y2"] - box["y1"])),
+                "iscrowd": 0,
+                "score": float(box["score"]),
+                "confidence": float(sign_of[box["sign_id"]][1]["confidence"]),
+                "interpolated": bool(box["interpolated"]),
+            }
+            for n, box in enumerate(boxes)
+        ],
     }
 
 
@@ -115,7 +134,9 @@ def _draw(recording: Recording, boxes: list[dict[str, Any]], signs: list[dict[st
         if not box["interpolated"]:
             by_sign[box["sign_id"]].append(box)
     saved = {box["box_id"] for group in by_sign.values() for box in sorted(group, key=_size)[-CROPS_PER_SIGN:]}
-    writer = cv2.VideoWriter(str(target / "film.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), recording.fps or 10.0, (recording.width, recording.height))
+    writer = cv2.VideoWriter(
+        str(target / "film.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), recording.fps or 10.0, (recording.width, recording.height)
+    )
     if not writer.isOpened():
         raise DataError("the film cannot be written", where=target, expected="an OpenCV with the MPEG-4 encoder")
     try:

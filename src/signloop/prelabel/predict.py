@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from signloop.prelabel.propose import Proposal, Runtime, propose
 
 from signloop.core.boxes import Boxes
 from signloop.core.errors import DataError
@@ -18,6 +17,8 @@ from signloop.core.params import Prelabel
 from signloop.frames.video import Frame, Recording, open_recording, read_frames
 from signloop.measure.matching import TruthFrame
 from signloop.measure.truth import TruthRecordings, parse_truth
+from signloop.prelabel.gallery import Proposal, Runtime
+from signloop.prelabel.propose import propose
 
 Progress = Callable[[str, int, int], None]
 NamedBoxes = tuple[Boxes, NDArray[np.int64]]
@@ -62,8 +63,9 @@ def predict_images(runtime: Runtime, folder: Path, names: Sequence[str], progres
     return out
 
 
-def predict_recordings(runtime: Runtime, folder: Path, truth: TruthRecordings, prelabel: Prelabel, fps: float | None,
-                       progress: Progress) -> tuple[dict[str, Any], float]:
+def predict_recordings(
+    runtime: Runtime, folder: Path, truth: TruthRecordings, prelabel: Prelabel, fps: float | None, progress: Progress
+) -> tuple[dict[str, Any], float]:
     """Label the recordings of a truth file in `folder`, every frame at their own rate or at `fps`.
 
     Returns:
@@ -80,7 +82,9 @@ def predict_recordings(runtime: Runtime, folder: Path, truth: TruthRecordings, p
         progress("recordings", number, len(truth.videos))
         recording = open_recording(folder / video.file_name, video.fps)
         proposal = propose(read_frames(recording, fps=fps), runtime, prelabel, recording)
-        frames += [{"video": video.file_name, "frame_index": index, "boxes": boxes_with_scores(boxes)} for index, _, boxes in proposal.frames]
+        frames += [
+            {"video": video.file_name, "frame_index": index, "boxes": boxes_with_scores(boxes)} for index, _, boxes in proposal.frames
+        ]
         signs += sign_entries(proposal, video.file_name)
     progress("recordings", len(truth.videos), len(truth.videos))
     return {"fps": rate, "frames": frames, "signs": signs}, len(frames) / max(time.monotonic() - start, 1e-9)
@@ -134,7 +138,9 @@ def split_truth(frames: pa.Table, truth: pa.Table, split: str) -> tuple[dict[str
     return out, chosen
 
 
-def stored_recordings(chosen: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, tuple[Recording, list[tuple[Mapping[str, Any], Path]]]]:
+def stored_recordings(
+    chosen: Mapping[str, Mapping[str, Any]], folder: Path
+) -> dict[str, tuple[Recording, list[tuple[Mapping[str, Any], Path]]]]:
     """Group stored frames of videos and sequences by recording, in order of time; stills are left out."""
     groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in chosen.values():
@@ -144,8 +150,18 @@ def stored_recordings(chosen: Mapping[str, Mapping[str, Any]], folder: Path) -> 
     for recording_id, rows in sorted(groups.items()):
         rows.sort(key=lambda row: int(row["index"]))
         first, last = rows[0], rows[-1]
-        recording = Recording(recording_id, recording_id, folder, first["kind"], None, len(rows), first["width"], first["height"],
-                              last["time_s"] - first["time_s"], 0)
+        recording = Recording(
+            recording_id,
+            recording_id,
+            folder,
+            first["kind"],
+            None,
+            len(rows),
+            first["width"],
+            first["height"],
+            last["time_s"] - first["time_s"],
+            0,
+        )
         out[recording_id] = (recording, [(row, folder / row["path"]) for row in rows])
     return out
 
@@ -177,14 +193,24 @@ def sign_truth(chosen: Mapping[str, Mapping[str, Any]], truth: pa.Table) -> tupl
         if frame is None or frame["kind"] == "stills" or row["role"] == "negative":
             continue
         width, height = row["x2"] - row["x1"], row["y2"] - row["y1"]
-        annotations.append({
-            "id": len(annotations), "image_id": images[row["recording_id"], frame["index"]],
-            "track_id": tracks.setdefault(row["sign_id"] or row["box_id"], len(tracks)),
-            "category_id": 0 if row["class_id"] is None else row["class_id"], "iscrowd": int(row["role"] == "ignore" or row["class_id"] is None),
-            "bbox": [row["x1"], row["y1"], width, height], "area": width * height})
+        annotations.append(
+            {
+                "id": len(annotations),
+                "image_id": images[row["recording_id"], frame["index"]],
+                "track_id": tracks.setdefault(row["sign_id"] or row["box_id"], len(tracks)),
+                "category_id": 0 if row["class_id"] is None else row["class_id"],
+                "iscrowd": int(row["role"] == "ignore" or row["class_id"] is None),
+                "bbox": [row["x1"], row["y1"], width, height],
+                "area": width * height,
+            }
+        )
     value = {
         "videos": [{"id": i, "file_name": r, "fps": 1.0, "width": 1, "height": 1} for r, i in video_of.items()],
-        "images": [{"id": i, "video_id": video_of[r], "frame_index": numbers[r][index], "width": 1, "height": 1, "file_name": f"{r}#{index}"}
-                   for (r, index), i in images.items()],
-        "categories": [{"id": i, "name": str(i)} for i in sorted({a["category_id"] for a in annotations})], "annotations": annotations}
+        "images": [
+            {"id": i, "video_id": video_of[r], "frame_index": numbers[r][index], "width": 1, "height": 1, "file_name": f"{r}#{index}"}
+            for (r, index), i in images.items()
+        ],
+        "categories": [{"id": i, "name": str(i)} for i in sorted({a["category_id"] for a in annotations})],
+        "annotations": annotations,
+    }
     return parse_truth(value), dict(numbers)

@@ -1,37 +1,44 @@
 """Scored boxes of successive frames in, one track per physical sign out, at 2 to 30 frames a second from a moving camera.
 
-A sign that the camera approaches at a steady speed has an inverse size q = 1/size that falls linearly with time, and a centre that
-moves away from the point the camera drives towards (the focus of expansion) so that u = (centre - focus) / size stays the same. If
-the focus is assumed in the wrong place, or the camera turns, u drifts, again linearly in time. So in the coordinates (u, q) all of
-these are motions of constant velocity, however sparse the frames, and a plain Kalman filter per sign predicts them; its uncertainty
-decides how far a box may lie from the prediction. Boxes are given to signs by an optimal assignment (Kuhn 1955), good boxes first and
-weak ones only to signs that are left over (the idea of ByteTrack, Zhang et al. 2022).
+Approach a sign at a steady speed, and its inverse size q = 1 / size falls linearly with time, while its centre moves away from the
+point the camera drives towards, so that u = (centre - that point) / size stays the same. If the point is assumed in the wrong place
+(here it is always the middle of the frame), or the camera turns, u drifts, again linearly in time. So in the coordinates (u, q) all
+of these are motions of constant velocity, however sparse the frames: one linear Kalman filter per sign (1960) predicts them, and its
+uncertainty says how far off a box may be. Boxes go to signs by an optimal assignment (Kuhn 1955), good boxes first, weak ones only to
+signs that are left over (the idea of ByteTrack, Zhang et al. 2022).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from signloop.core.boxes import Boxes, inside_share, intersection, area
+from signloop.core.boxes import Boxes, area, clip, intersection
+from signloop.core.errors import DataError
 from signloop.core.params import Prelabel
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
+Ints = NDArray[np.int64]
 
-# What is known of cameras in cars and of detectors, in seconds and relative to the size of a sign or of the frame.
+# What is known of cameras in cars and of detectors; every value is a standard deviation and may be wrong by half without much harm.
 CENTRE_NOISE = 0.07  # of a detected centre, in sizes
 SIZE_NOISE = 0.09  # of a detected size, relative
-SHAKE = 0.002  # of the camera from frame to frame, in frame widths
-DRIFT = 0.06  # of the picture by a turning or tilted camera, in frame widths a second, on top of the common drift
-CLOSING = 0.35, 0.35  # 1 / (time to reach a sign), mean and deviation, 1/s
-TURN_NOISE = 0.10  # change of the drift, in frame widths a second, after one second
-SPEED_NOISE = 0.3  # change of the closing rate, 1/s, after one second
-SHAPE_NOISE = 0.25  # of the logarithm of width / height
-GATE = 20.0  # squared distance in deviations, over four dimensions, above which a box is not the sign's
-SAME = 0.4  # share of the smaller of two boxes that lies in the other, from which on they show the same sign
-MIN_SHRINK = 0.25  # a sign never grows to more than 1 / this of its size between two looks
+CUT_NOISE = 3.0  # factor on both for a box at the border of the frame, which may show a part of the sign only
+SHAPE_NOISE = 0.4  # of the logarithm of width / height
+SHAKE = 0.004  # of the camera from frame to frame, in frame widths
+DRIFT = 0.05  # of the picture because the camera turns or is tilted, in frame widths a second
+TURNING = 0.1  # change of that drift within a second, in frame widths a second
+CLOSING = 0.35  # 1 / (time until the camera passes a new sign), 1/s: mean and deviation
+BRAKING = 0.5  # change of that rate within a second, 1/s
+# Decisions.
+GATE = 25.0  # squared distance, in deviations over the four numbers of a box, up to which a box may be the sign's
+FASTEST = 0.25  # a sign does not grow to more than 1 / this of its size between two looks
+SAME = 0.4  # a box of which this share lies in a taken box, or the other way round, begins no sign of its own
+BORDER_PX = 2.0
+SMALLEST_PX = 1.0  # smaller boxes count as this large; keeps 1 / size finite
+IMPOSSIBLE = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +46,16 @@ class Track:
     """The boxes of one physical sign, in order of time.
 
     Attributes:
-        number: which of the tracker's signs this is, unique in a recording.
+        number: the sign's number in `Tracker.update`, unique in a recording.
         indices: frame indices, (boxes,), ascending.
-        times_s: their times, (boxes,).
+        times_s: times of these frames, (boxes,).
         xyxy: corners in px, (boxes, 4).
-        scores: of the detector; an interpolated box has the lower one of its neighbours.
-        interpolated: True for a box that no detector saw.
+        scores: of the detector, (boxes,); an interpolated box has the lower one of its neighbours.
+        interpolated: (boxes,), True for a box that bridges a gap and that no detector saw; never the first or the last.
     """
 
     number: int
-    indices: Ints
+    indices: NDArray[np.int32]
     times_s: Floats
     xyxy: NDArray[np.float32]
     scores: NDArray[np.float32]
@@ -58,10 +65,8 @@ class Track:
         return len(self.indices)
 
 
-
-
 class Tracker:
-    """Follows the signs of one recording.
+    """Follows the physical signs of one recording, frame by frame; its memory grows with the boxes, not with the frames.
 
     Args:
         params: `start_score`, `keep_score`, `min_boxes`, `sure_score` and `max_gap_s` are used.
@@ -69,160 +74,250 @@ class Tracker:
     """
 
     def __init__(self, params: Prelabel, width: int, height: int) -> None:
-        self.params, self.size = params, np.array([width, height], np.float64)
+        self._params, self._frame = params, np.array([width, height], np.float64)
         self._signs: list[_Sign] = []
-        self._tracks: list[Track] = []
-        self._count = 0
-        self._time_s = -np.inf
+        self._tracks: dict[int, Track] = {}
+        self._last: tuple[int, float] = (-1, -np.inf)
+        self._begun = 0
 
     @property
     def live(self) -> set[int]:
+        """Numbers of the signs that may still get boxes."""
         return {sign.number for sign in self._signs}
 
-    def update(self, index: int, time_s: float, boxes: Boxes, image: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
-        p = self.params
-        self._end(time_s - p.max_gap_s - 1e-6)
+    @property
+    def kept(self) -> set[int]:
+        """Numbers of the signs that have ended and were not dropped as too short."""
+        return set(self._tracks)
+
+    def update(self, index: int, time_s: float, boxes: Boxes) -> Ints:
+        """Take the boxes of the next frame that was looked at.
+
+        Args:
+            index: of the frame, larger than the one before.
+            time_s: of the frame, larger than the one before; frames may be unevenly spaced.
+            boxes: of the detector, in any order; none is fine.
+
+        Returns:
+            The number of the sign that each box belongs to, (boxes,); -1 for none.
+
+        Raises:
+            DataError: frames are not in order of index and time.
+        """
+        if index <= self._last[0] or not self._last[1] < time_s < np.inf:
+            raise DataError("frames are out of order", where=f"frame {index} at {time_s} s", expected=f"after frame {self._last[0]}")
+        self._last = (index, time_s)
+        self._end([sign for sign in self._signs if sign.is_lost(time_s, self._params.max_gap_s)])
         for sign in self._signs:
-            sign.predict(time_s, self.size[0])
+            sign.predict(time_s, self._frame[0])
+        view = _View.of(boxes, self._frame)
         owner = np.full(len(boxes), -1, np.int64)
-        xyxy = boxes.xyxy.astype(np.float64)
-        view = _View(xyxy, self.size)
-        strong = boxes.scores >= p.start_score
-        for level in (np.flatnonzero(strong), np.flatnonzero(~strong & (boxes.scores >= p.keep_score))):
-            free = [s for s in self._signs if s.number not in owner]
-            for sign, j in self._assign(free, view, level):
-                sign.correct(view, j)
-                sign.seen.append((index, time_s, xyxy[j], float(boxes.scores[j])))
-                owner[j] = sign.number
-        for j in np.flatnonzero(strong & (owner < 0)):
-            taken = np.flatnonzero(owner >= 0)
-            if len(taken) and _same(xyxy[j:j + 1], xyxy[taken]).max() >= SAME:
-                continue
-            owner[j] = self._count
-            self._begin(view, j, index, time_s, float(boxes.scores[j]), xyxy[j])
+        strong = boxes.scores >= self._params.start_score
+        weak = ~strong & (boxes.scores >= self._params.keep_score)
+        for level in (strong, weak):
+            for sign, box in _assign([sign for sign in self._signs if sign.number not in owner], view, np.flatnonzero(level)):
+                sign.correct(view, box)
+                owner[box] = sign.number
+        for box in _strangers(view.xyxy, strong, owner):
+            self._signs.append(_Sign.begin(self._begun, time_s, view, box, self._frame[0]))
+            owner[box] = self._begun
+            self._begun += 1
         for sign in self._signs:
-            if sign.seen[-1][0] != index:
-                sign.seen.append((index, time_s, None, 0.0))
+            sign.note(index, time_s, view, owner)
         return owner
 
-    def _assign(self, signs, view, level):
-        if not signs or not len(level):
-            return []
-        cost = np.full((len(signs), len(level)), 1e6)
-        for i, sign in enumerate(signs):
-            d2, nll = sign.judge(view, level)
-            cost[i] = np.where(d2 < GATE, nll, 1e6)
-        rows, cols = linear_sum_assignment(cost)
-        return [(signs[i], int(level[j])) for i, j in zip(rows, cols) if cost[i, j] < 1e6]
+    def finish(self) -> list[Track]:
+        """End all signs and return those that are not too short, in order of their first frame."""
+        self._end(self._signs)
+        return sorted(self._tracks.values(), key=lambda track: (int(track.indices[0]), track.number))
 
-    def _begin(self, view, j, index, time_s, score, xyxy):
-        u, q = view.uq[j, :2], view.uq[j, 2]
-        W = self.size[0]
-        cov = np.zeros((6, 6)); cov[:3, :3] = view.noise[j]
-        cov[3, 3] = cov[4, 4] = (DRIFT * W * q) ** 2
-        cov[5, 5] = (CLOSING[1] * q) ** 2
-        drift = self._drift() * q
-        state = np.array([*u, q, *drift, -CLOSING[0] * q])
-        self._signs.append(_Sign(self._count, time_s, state, cov, view.shape[j], [(index, time_s, xyxy, score)]))
-        self._count += 1
-
-    def _drift(self):
-        num = np.zeros(2); den = 1 / (DRIFT * self.size[0]) ** 2
-        for s in self._signs:
-            var = max(s.cov[3, 3], 1e-12) / s.state[2] ** 2
-            num += s.state[3:5] / s.state[2] / var; den += 1 / var
-        return num / den if USE_DRIFT else np.zeros(2)
-
-    def _end(self, before_s):
-        for sign in [s for s in self._signs if s.last_s < before_s]:
-            t = sign.track(self.params, self.size)
-            if t is not None: self._tracks.append(t)
-        self._signs = [s for s in self._signs if s.last_s >= before_s]
-
-    def finish(self):
-        self._end(np.inf)
-        return sorted(self._tracks, key=lambda t: (int(t.indices[0]), t.number))
+    def _end(self, signs: Sequence["_Sign"]) -> None:
+        gone = {sign.number for sign in signs}
+        for sign in signs:
+            best = max(look.score for look in sign.looks)
+            if sign.hits >= self._params.min_boxes or best >= self._params.sure_score:
+                self._tracks[sign.number] = _bridge(sign, self._frame)
+        self._signs = [sign for sign in self._signs if sign.number not in gone]
 
 
-USE_DRIFT = True
+class Stills:
+    """Stands in for the tracker where frames have nothing to do with each other: every box of at least `start_score` is one sign."""
+
+    live: frozenset[int] = frozenset()
+
+    def __init__(self, params: Prelabel) -> None:
+        self._params = params
+        self._tracks: list[Track] = []
+
+    @property
+    def kept(self) -> set[int]:
+        """Numbers of all signs so far."""
+        return set(range(len(self._tracks)))
+
+    def update(self, index: int, time_s: float, boxes: Boxes) -> Ints:
+        """Take the boxes of a still; returns the number of each box's sign, (boxes,), -1 for none."""
+        owner = np.full(len(boxes), -1, np.int64)
+        for i in np.flatnonzero(boxes.scores >= self._params.start_score):
+            owner[i] = len(self._tracks)
+            self._tracks.append(Track(len(self._tracks), np.array([index], np.int32), np.array([time_s]), boxes.xyxy[i : i + 1],
+                                      boxes.scores[i : i + 1], np.zeros(1, np.bool_)))
+        return owner
+
+    def finish(self) -> list[Track]:
+        """Return all signs in the order in which they were seen."""
+        return list(self._tracks)
 
 
-def _same(a, b):
-    return intersection(a, b) / np.minimum(area(a)[:, None], area(b)[None])
-
-
+@dataclass(frozen=True, eq=False)
 class _View:
-    """Boxes of one frame in (u, q), with noise."""
+    """The boxes of a frame as a filter measures them.
 
-    def __init__(self, xyxy, size):
-        w, h = xyxy[:, 2] - xyxy[:, 0], xyxy[:, 3] - xyxy[:, 1]
-        side = np.sqrt(w * h)
-        q = 1 / side
-        u = ((xyxy[:, :2] + xyxy[:, 2:]) / 2 - size / 2) * q[:, None]
-        self.shape = np.log(w / h)
-        cut = (xyxy[:, :2] < 2).any(1) | (xyxy[:, 2:] > size - 2).any(1)
-        factor = np.where(cut, 3.0, 1.0)
-        cn = (factor * CENTRE_NOISE) ** 2 + ((SHAKE * size[0] + .5) * q) ** 2
-        sn = (factor * SIZE_NOISE) ** 2 + (.7 * q) ** 2
-        self.uq = np.c_[u, q]
-        self.noise = np.einsum('n,ni,nj->nij', sn, self.uq, self.uq)
-        self.noise[:, 0, 0] += cn; self.noise[:, 1, 1] += cn
+    Attributes:
+        xyxy, scores: of the detector, in double precision.
+        measured: (ux, uy, q) of each box, (boxes, 3).
+        noise: covariance of that, (boxes, 3, 3); an error of the size moves u along its own direction.
+        shape: logarithm of width / height, (boxes,).
+    """
+
+    xyxy: Floats
+    scores: Floats
+    measured: Floats
+    noise: Floats
+    shape: Floats
+
+    @classmethod
+    def of(cls, boxes: Boxes, frame: Floats) -> "_View":
+        xyxy = boxes.xyxy.astype(np.float64)
+        sides = np.maximum(xyxy[:, 2:] - xyxy[:, :2], SMALLEST_PX)
+        q = 1 / np.sqrt(sides.prod(axis=1))
+        u = ((xyxy[:, :2] + xyxy[:, 2:]) / 2 - frame / 2) * q[:, None]
+        measured = np.column_stack([u, q])
+        is_cut = (xyxy[:, :2] < BORDER_PX).any(axis=1) | (xyxy[:, 2:] > frame - BORDER_PX).any(axis=1)
+        factor = np.where(is_cut, CUT_NOISE, 1.0)
+        centre = (factor * CENTRE_NOISE) ** 2 + (SHAKE * frame[0] * q) ** 2 + (0.5 * q) ** 2  # a detector is never better than half a px
+        size = (factor * SIZE_NOISE) ** 2 + (0.7 * q) ** 2  # two edges, half a px each
+        noise = size[:, None, None] * measured[:, :, None] * measured[:, None, :]
+        noise[:, [0, 1], [0, 1]] += centre[:, None]
+        return cls(xyxy, boxes.scores.astype(np.float64), measured, noise, np.log(sides[:, 0] / sides[:, 1]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """One frame in the life of a sign; without a box if it was not found there."""
+
+    index: int
+    time_s: float
+    xyxy: Floats | None
+    score: float
 
 
 @dataclass(eq=False)
 class _Sign:
+    """A sign that is being followed.
+
+    Attributes:
+        number: of the sign.
+        time_s: the time for which `state` holds.
+        state: ux, uy, q and their changes a second, (6,).
+        covariance: of the state, (6, 6).
+        shape: logarithm of width / height.
+        looks: frames since its first box.
+        hits, misses: boxes in all, and frames without one since the last.
+    """
+
     number: int
     time_s: float
     state: Floats
-    cov: Floats
+    covariance: Floats
     shape: float
-    seen: list
+    looks: list[_Look] = field(default_factory=list)
+    hits: int = 0
+    misses: int = 0
 
-    @property
-    def last_s(self):
-        return next(t for _, t, b, _ in reversed(self.seen) if b is not None)
+    @classmethod
+    def begin(cls, number: int, time_s: float, view: _View, box: int, frame_width: float) -> "_Sign":
+        q = view.measured[box, 2]
+        covariance = np.zeros((6, 6))
+        covariance[:3, :3] = view.noise[box]
+        covariance[3:, 3:] = np.diag((np.array([DRIFT * frame_width, DRIFT * frame_width, CLOSING]) * q) ** 2)
+        state = np.concatenate([view.measured[box], [0.0, 0.0, -CLOSING * q]])
+        return cls(number, time_s, state, covariance, float(view.shape[box]))
 
-    def predict(self, time_s, W):
-        dt = time_s - self.time_s
-        F = np.eye(6); F[:3, 3:] = dt * np.eye(3)
-        q0 = self.state[2]
-        g = np.array([TURN_NOISE * W * q0, TURN_NOISE * W * q0, SPEED_NOISE * q0]) ** 2
-        Q = np.zeros((6, 6))
-        Q[:3, :3] = np.diag(g * dt ** 3 / 3); Q[:3, 3:] = Q[3:, :3] = np.diag(g * dt ** 2 / 2); Q[3:, 3:] = np.diag(g * dt)
-        self.state = F @ self.state; self.cov = F @ self.cov @ F.T + Q
-        self.state[2] = max(self.state[2], MIN_SHRINK * q0)
+    def is_lost(self, time_s: float, max_gap_s: float) -> bool:
+        """Tell whether the sign has ended: unseen for too long, or for more looks than it had boxes, which ends false flashes early."""
+        return self.misses > self.hits or time_s - self.looks[-1 - self.misses].time_s > max_gap_s
+
+    def predict(self, time_s: float, frame_width: float) -> None:
+        """Move the state to a later time."""
+        dt, q = time_s - self.time_s, self.state[2]
+        move = np.eye(6)
+        move[[0, 1, 2], [3, 4, 5]] = dt
+        change = np.diag((np.array([TURNING * frame_width, TURNING * frame_width, BRAKING]) * q) ** 2)
+        growth = np.block([[change * dt**3 / 3, change * dt**2 / 2], [change * dt**2 / 2, change * dt]])
+        self.state = move @ self.state
+        self.covariance = move @ self.covariance @ move.T + growth
+        self.state[2] = max(self.state[2], FASTEST * q)
         self.time_s = time_s
 
-    def judge(self, view, level):
-        S = self.cov[:3, :3] + view.noise[level]
-        e = view.uq[level] - self.state[:3]
-        d2 = np.einsum('ni,ni->n', e, np.linalg.solve(S, e[..., None])[..., 0])
-        d2 = d2 + ((view.shape[level] - self.shape) / SHAPE_NOISE) ** 2
-        nll = d2 + np.linalg.slogdet(S)[1] - 6 * np.log(view.uq[level, 2])
-        return d2, nll
+    def judge(self, view: _View, level: Ints) -> Floats:
+        """Return how badly each box of `level` fits, (boxes,): -2 log density over px and log size; IMPOSSIBLE past the gate."""
+        spread = self.covariance[:3, :3] + view.noise[level]
+        error = view.measured[level] - self.state[:3]
+        distance = (error * np.linalg.solve(spread, error[:, :, None])[:, :, 0]).sum(axis=1)
+        distance += ((view.shape[level] - self.shape) / SHAPE_NOISE) ** 2
+        cost = distance + np.linalg.slogdet(spread)[1] - 6 * np.log(view.measured[level, 2])  # d(u, q) = q^3 d(centre, log size)
+        return np.asarray(np.where(distance <= GATE, cost, IMPOSSIBLE))
 
-    def correct(self, view, j):
-        S = self.cov[:3, :3] + view.noise[j]
-        K = np.linalg.solve(S, self.cov[:3]).T
-        self.state = self.state + K @ (view.uq[j] - self.state[:3])
-        self.cov = self.cov - K @ self.cov[:3]
-        self.cov = (self.cov + self.cov.T) / 2
-        self.shape += .3 * (view.shape[j] - self.shape)
+    def correct(self, view: _View, box: int) -> None:
+        """Take a box into the state."""
+        gain = np.linalg.solve(self.covariance[:3, :3] + view.noise[box], self.covariance[:3]).T
+        self.state = self.state + gain @ (view.measured[box] - self.state[:3])
+        self.state[2] = max(self.state[2], FASTEST * view.measured[box, 2])
+        covariance = self.covariance - gain @ self.covariance[:3]
+        self.covariance = (covariance + covariance.T) / 2
+        self.shape += 0.3 * (float(view.shape[box]) - self.shape)
 
-    def track(self, p, size):
-        seen = self.seen
-        while seen[-1][2] is None: seen = seen[:-1]
-        good = [k for k, s in enumerate(seen) if s[2] is not None]
-        if len(good) < p.min_boxes and max(s[3] for s in seen) < p.sure_score: return None
-        t = np.array([s[1] for s in seen]); out = []
-        bx = np.array([seen[k][2] for k in good]); tg = t[good]
-        side = np.sqrt(np.prod(bx[:, 2:] - bx[:, :2], axis=1)); 
-        q = np.interp(t, tg, 1 / side)
-        c = (bx[:, :2] + bx[:, 2:]) / 2 - size / 2
-        uq = np.c_[[np.interp(t, tg, c[:, a] / side) for a in (0, 1)]].T
-        wh = np.c_[[np.interp(t, tg, (bx[:, 2 + a] - bx[:, a]) / side) for a in (0, 1)]].T
-        cc = uq / q[:, None] + size / 2; hh = wh / q[:, None] / 2
-        xyxy = np.c_[cc - hh, cc + hh]
-        hole = np.array([s[2] is None for s in seen])
-        xyxy[~hole] = bx
-        return Track(self.number, np.array([s[0] for s in seen], np.int32), t, xyxy.astype(np.float32), np.array([s[3] for s in seen], np.float32), hole)
+    def note(self, index: int, time_s: float, view: _View, owner: Ints) -> None:
+        """Remember the box of this frame, or that there was none."""
+        mine = np.flatnonzero(owner == self.number)
+        if len(mine):
+            self.looks.append(_Look(index, time_s, view.xyxy[mine[0]], float(view.scores[mine[0]])))
+            self.hits, self.misses = self.hits + 1, 0
+        else:
+            self.looks.append(_Look(index, time_s, None, 0.0))
+            self.misses += 1
+
+
+def _assign(signs: Sequence[_Sign], view: _View, level: Ints) -> list[tuple[_Sign, int]]:
+    """Pair signs with boxes of `level` so that as many as possible fit and the sum of their costs is the least."""
+    if not signs or not len(level):
+        return []
+    cost = np.stack([sign.judge(view, level) for sign in signs])
+    rows, columns = linear_sum_assignment(cost)
+    return [(signs[i], int(level[j])) for i, j in zip(rows, columns, strict=True) if cost[i, j] < IMPOSSIBLE]
+
+
+def _strangers(xyxy: Floats, strong: NDArray[np.bool_], owner: Ints) -> list[int]:
+    """Return the strong boxes that no sign took and that are not a second box of a sign that took one."""
+    free, taken = np.flatnonzero(strong & (owner < 0)), np.flatnonzero(owner >= 0)
+    shared = intersection(xyxy[free], xyxy[taken]) / np.minimum(area(xyxy[free])[:, None], area(xyxy[taken])[None])
+    return [int(i) for i in free[(shared < SAME).all(axis=1)]]
+
+
+def _bridge(sign: _Sign, frame: Floats) -> Track:
+    """Turn looks into a track: what follows the last box is cut off, gaps are filled by the motion between their neighbours."""
+    looks = sign.looks[: len(sign.looks) - sign.misses]
+    indices, times = np.array([look.index for look in looks], np.int32), np.array([look.time_s for look in looks])
+    found = np.array([look.xyxy is not None for look in looks])
+    boxes = np.stack([look.xyxy for look in looks if look.xyxy is not None])
+    scores = np.array([look.score for look in looks], np.float32)
+    q = 1 / np.sqrt(area(boxes))
+    scaled = np.column_stack([(boxes - np.tile(frame / 2, 2)) * q[:, None], q])  # what changes linearly with time
+    between = np.column_stack([np.interp(times, times[found], column) for column in scaled.T])
+    xyxy = clip(between[:, :4] / between[:, 4:] + np.tile(frame / 2, 2), int(frame[0]), int(frame[1]))
+    xyxy[found] = boxes
+    at, holes = np.flatnonzero(found), np.flatnonzero(~found)
+    after = np.searchsorted(at, holes)
+    scores[holes] = np.minimum(scores[at[after - 1]], scores[at[after]])
+    real = found | (area(xyxy) > 0)  # a bridge between two boxes outside the frame is none
+    return Track(sign.number, indices[real], times[real], xyxy[real], scores[real], ~found[real])

@@ -92,7 +92,13 @@ class Run:
 
 @contextmanager
 def start_run(
-    uri: str, experiment: str, name: str, tags: Mapping[str, object], params: Mapping[str, object], *, artifact_root: Path | None = None,
+    uri: str,
+    experiment: str,
+    name: str,
+    tags: Mapping[str, object],
+    params: Mapping[str, object],
+    *,
+    artifact_root: Path | None = None,
 ) -> Iterator[Run]:
     """Open a run; it is closed as FINISHED, as FAILED after an error, or as KILLED after Ctrl-C.
 

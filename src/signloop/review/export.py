@@ -43,12 +43,20 @@ def _corners(row: Mapping[str, Any]) -> Corners:
 def _check_classes(class_ids: set[int | None], taxonomy: Taxonomy) -> None:
     strange = sorted(c for c in class_ids if c is not None and c not in taxonomy.by_id)
     if strange:
-        raise DataError("labels have classes outside the taxonomy", expected=taxonomy.name, found=strange[:5],
-                        todo="Put the classes back into conf/taxonomy.")
+        raise DataError(
+            "labels have classes outside the taxonomy",
+            expected=taxonomy.name,
+            found=strange[:5],
+            todo="Put the classes back into conf/taxonomy.",
+        )
 
 
 def _write(
-    out: Path, frames_folder: Path, frames: Sequence[Mapping[str, Any]], boxes: Mapping[str, Sequence[CocoBox]], taxonomy: Taxonomy,
+    out: Path,
+    frames_folder: Path,
+    frames: Sequence[Mapping[str, Any]],
+    boxes: Mapping[str, Sequence[CocoBox]],
+    taxonomy: Taxonomy,
     info: Mapping[str, Any],
 ) -> Path:
     """Copy images and write the file, whole or not at all; the images' numbers and boxes follow the order of `frames`."""
@@ -92,13 +100,22 @@ def export_coco(snapshot: Path, frames_folder: Path, out_folder: Path, taxonomy:
     for frame_id, p in shown.proposals.items():
         corners = p.xyxy.astype(float).tolist()
         boxes[frame_id] = [
-            CocoBox("", 0, (x1, y1, x2, y2), p.class_ids[j], extra={
-                "box_id": p.box_ids[j], "sign_id": p.sign_ids[j], "score": round(float(p.scores[j]), 4)})
-            for j, (x1, y1, x2, y2) in enumerate(corners)]
-    frames = [{**row, "frame_index": row["index"], "recording": shown.recordings[row["recording_id"]]["name"]}
-              for row in shown.frame_rows.values()]
-    path = _write(out_folder, frames_folder, frames, boxes, taxonomy,
-                  {"snapshot_id": shown.snapshot_id, "description": "proposals, to be corrected"})
+            CocoBox(
+                "",
+                0,
+                (x1, y1, x2, y2),
+                p.class_ids[j],
+                extra={"box_id": p.box_ids[j], "sign_id": p.sign_ids[j], "score": round(float(p.scores[j]), 4)},
+            )
+            for j, (x1, y1, x2, y2) in enumerate(corners)
+        ]
+    frames = [
+        {**row, "frame_index": row["index"], "recording": shown.recordings[row["recording_id"]]["name"]}
+        for row in shown.frame_rows.values()
+    ]
+    path = _write(
+        out_folder, frames_folder, frames, boxes, taxonomy, {"snapshot_id": shown.snapshot_id, "description": "proposals, to be corrected"}
+    )
     return ExportReport(len(frames), {"proposed": sum(map(len, boxes.values()))}, path)
 
 
@@ -110,12 +127,16 @@ def _verified_boxes(boxes: pa.Table) -> dict[str, list[CocoBox]]:
             unsure = row["verdict"] == "unsure"
             extra = {"origin": "verified", **{key: row[key] for key in ("box_id", "sign_id", "verdict", "seen")}}
             by_frame.setdefault(row["frame_id"], []).append(
-                CocoBox("", 0, _corners(row), None if unsure else row["class_id"], unsure, extra))
+                CocoBox("", 0, _corners(row), None if unsure else row["class_id"], unsure, extra)
+            )
     return by_frame
 
 
 def _accepted_boxes(
-    prelabels_folder: Path, verified: Mapping[str, Sequence[CocoBox]], judged: set[str], complete: set[str],
+    prelabels_folder: Path,
+    verified: Mapping[str, Sequence[CocoBox]],
+    judged: set[str],
+    complete: set[str],
 ) -> dict[str, list[CocoBox]]:
     """Return boxes of signs that need no person, in frames that none has looked at, where nothing verified lies already."""
     boxes, signs = snapshots.read_prelabels(prelabels_folder, list(snapshots.finished(prelabels_folder).values()))
@@ -156,9 +177,11 @@ def export_final(verified_folder: Path, prelabels_folder: Path, frames_folder: P
     accepted = _accepted_boxes(prelabels_folder, labels, judged, complete)
     boxes = {f: [*labels.get(f, []), *accepted.get(f, [])] for f in {*labels, *accepted}}
     names = {row["recording_id"]: row["name"] for row in tables.read(frames_folder / "recordings.parquet", "recordings").to_pylist()}
-    frames = [{**row, "complete": row["frame_id"] in complete, "frame_index": row["index"], "recording": names.get(row["recording_id"])}
-              for row in tables.read(frames_folder / "frames.parquet", "frames").to_pylist()
-              if row["frame_id"] in complete or row["frame_id"] in boxes]
+    frames = [
+        {**row, "complete": row["frame_id"] in complete, "frame_index": row["index"], "recording": names.get(row["recording_id"])}
+        for row in tables.read(frames_folder / "frames.parquet", "frames").to_pylist()
+        if row["frame_id"] in complete or row["frame_id"] in boxes
+    ]
     if not frames:
         raise DataError("nothing is verified or accepted yet", where=verified_folder, todo="Verify some signs: `signloop status` says how.")
     written = [box for frame in frames for box in boxes.get(frame["frame_id"], ())]

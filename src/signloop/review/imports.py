@@ -54,8 +54,12 @@ class ImportReport:
 
 def _check_name(name: str) -> None:
     if not is_plain(name) or not name.isascii() or " " in name or len(name) > 60:
-        raise DataError("the name cannot be that of a folder", expected="at most 60 letters, digits, '.', '_', '-'", found=repr(name)[:80],
-                        todo="Choose another with --name.")
+        raise DataError(
+            "the name cannot be that of a folder",
+            expected="at most 60 letters, digits, '.', '_', '-'",
+            found=repr(name)[:80],
+            todo="Choose another with --name.",
+        )
 
 
 def _match_images(coco: Coco, folder: Path, problems: Problems) -> dict[int, tuple[Path, int, int]]:
@@ -141,16 +145,37 @@ def _tables(coco: Coco, files: Mapping[int, tuple[Path, int, int]], stills: Sequ
     for box in coco.boxes:
         _, width, height = files[box.image_id]
         x1, y1, x2, y2 = (float(v) for v in clip(box.xyxy, width, height)[0])
-        rows.append({
-            "round": -1, "box_id": added_id(frame_of[box.image_id], (x1, y1, x2, y2), ANNOTATOR), "annotator": ANNOTATOR,
-            "frame_id": frame_of[box.image_id], "sign_id": None, "x1": x1, "y1": y1, "x2": x2, "y2": y2, "class_id": box.class_id,
-            "verdict": "unsure" if box.class_id is None else "added", "seen": True, "model_id": None, "seconds": None, "verified_at": now})
+        rows.append(
+            {
+                "round": -1,
+                "box_id": added_id(frame_of[box.image_id], (x1, y1, x2, y2), ANNOTATOR),
+                "annotator": ANNOTATOR,
+                "frame_id": frame_of[box.image_id],
+                "sign_id": None,
+                "x1": x1,
+                "y1": y1,
+                "x2": x2,
+                "y2": y2,
+                "class_id": box.class_id,
+                "verdict": "unsure" if box.class_id is None else "added",
+                "seen": True,
+                "model_id": None,
+                "seconds": None,
+                "verified_at": now,
+            }
+        )
     frames = [{"round": -1, "frame_id": f, "annotator": ANNOTATOR, "complete": True} for f in frame_of.values()]
     return tables.from_rows("verified_boxes", rows), tables.from_rows("verified_frames", frames)
 
 
 def import_coco(
-    images_folder: Path, coco_path: Path, recordings_folder: Path, verified_folder: Path, taxonomy: Taxonomy, data: Data, name: str,
+    images_folder: Path,
+    coco_path: Path,
+    recordings_folder: Path,
+    verified_folder: Path,
+    taxonomy: Taxonomy,
+    data: Data,
+    name: str,
 ) -> ImportReport:
     """Take images with boxes in as a new recording of stills with a verified round; each image counts as completely labelled.
 
@@ -188,8 +213,16 @@ def import_coco(
     units = dict.fromkeys(frames["frame_id"].to_pylist(), "stills")
     is_new = _copy(sources, target)
     try:
-        path = publish_round(verified_folder, label=name, boxes=boxes, frames=frames, units=units, val_share=data.val_share,
-                             test_share=data.test_share, meta={"source": "import coco", "recording": name})
+        path = publish_round(
+            verified_folder,
+            label=name,
+            boxes=boxes,
+            frames=frames,
+            units=units,
+            val_share=data.val_share,
+            test_share=data.test_share,
+            meta={"source": "import coco", "recording": name},
+        )
     except BaseException:
         if is_new:
             shutil.rmtree(target, ignore_errors=True)
@@ -211,8 +244,14 @@ def _read_crop(row: CropRow, folder: Path, name: str) -> dict[str, Any]:
     height, width = read_image(path).shape[:2]
     if any(told is not None and told != real for told, real in ((row.width, width), (row.height, height))):
         raise DataError("the size is another one", where=row.path, expected=f"{row.width}x{row.height}", found=f"{width}x{height}")
-    return {"round": -1, "crop_id": sha256_file(path)[:16], "class_id": row.class_id, "track_id": f"{name}/{row.track_id}",
-            "file_name": path.name, "image": path.read_bytes()}
+    return {
+        "round": -1,
+        "crop_id": sha256_file(path)[:16],
+        "class_id": row.class_id,
+        "track_id": f"{name}/{row.track_id}",
+        "file_name": path.name,
+        "image": path.read_bytes(),
+    }
 
 
 def import_crops(index_csv: Path, verified_folder: Path, taxonomy: Taxonomy, data: Data, name: str) -> ImportReport:
@@ -252,7 +291,14 @@ def import_crops(index_csv: Path, verified_folder: Path, taxonomy: Taxonomy, dat
     problems.raise_if_any(_TODO)
     units = {CROPS_PREFIX + crop["track_id"]: "crops" for crop in crops.values()}
     path = publish_round(
-        verified_folder, label=name, boxes=tables.empty("verified_boxes"), frames=tables.empty("verified_frames"), units=units,
-        crops=tables.from_rows("verified_crops", list(crops.values())), val_share=data.val_share, test_share=data.test_share,
-        meta={"source": "import crops", "name": name})
+        verified_folder,
+        label=name,
+        boxes=tables.empty("verified_boxes"),
+        frames=tables.empty("verified_frames"),
+        units=units,
+        crops=tables.from_rows("verified_crops", list(crops.values())),
+        val_share=data.val_share,
+        test_share=data.test_share,
+        meta={"source": "import crops", "name": name},
+    )
     return ImportReport(len(crops), 0, 0, 0, path)

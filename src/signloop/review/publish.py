@@ -42,8 +42,17 @@ class PublishReport:
 
 
 def publish_corrected(
-    snapshot: Snapshot, corrected: Sequence[CorrectedBox], frame_ids: set[str], verified_folder: Path, data: Data, *,
-    annotator: str, label: str, at: datetime, meta: Mapping[str, Any], seconds: float | None = None,
+    snapshot: Snapshot,
+    corrected: Sequence[CorrectedBox],
+    frame_ids: set[str],
+    verified_folder: Path,
+    data: Data,
+    *,
+    annotator: str,
+    label: str,
+    at: datetime,
+    meta: Mapping[str, Any],
+    seconds: float | None = None,
 ) -> PublishReport:
     """Compare with the snapshot and write the round; all frames looked at count as complete.
 
@@ -51,11 +60,19 @@ def publish_corrected(
         DataError: as `compare` and `publish_round`.
     """
     boxes = compare(snapshot, corrected, frame_ids, annotator, at, seconds)
-    frames = tables.from_rows("verified_frames", [
-        {"round": -1, "frame_id": frame_id, "annotator": annotator, "complete": True} for frame_id in sorted(frame_ids)])
+    frames = tables.from_rows(
+        "verified_frames", [{"round": -1, "frame_id": frame_id, "annotator": annotator, "complete": True} for frame_id in sorted(frame_ids)]
+    )
     path = publish_round(
-        verified_folder, label=label, boxes=boxes, frames=frames, units=snapshot.units(frame_ids), val_share=data.val_share,
-        test_share=data.test_share, meta={"snapshot_id": snapshot.snapshot_id, **meta})
+        verified_folder,
+        label=label,
+        boxes=boxes,
+        frames=frames,
+        units=snapshot.units(frame_ids),
+        val_share=data.val_share,
+        test_share=data.test_share,
+        meta={"snapshot_id": snapshot.snapshot_id, **meta},
+    )
     counts = Counter(v for v, seen in zip(boxes["verdict"].to_pylist(), boxes["seen"].to_pylist(), strict=True) if seen)
     return PublishReport(len(frame_ids), {v: counts[v] for v in tables.VERDICTS}, boxes.num_rows - sum(counts.values()), path)
 
@@ -85,8 +102,16 @@ def publish_coco(file: Path, review_folder: Path, verified_folder: Path, taxonom
     corrected = [box for box in (_correct(b, frame_of, snapshot, problems) for b in coco.boxes) if box is not None]
     problems.raise_if_any("Correct the file; take images that were not exported out of it.")
     return publish_corrected(
-        snapshot, corrected, set(frame_of.values()), verified_folder, data, annotator=annotator, at=datetime.now(UTC),
-        label=re.sub(r"[^A-Za-z0-9._-]+", "-", annotator).strip("-.")[:40], meta={"source": "coco"})
+        snapshot,
+        corrected,
+        set(frame_of.values()),
+        verified_folder,
+        data,
+        annotator=annotator,
+        at=datetime.now(UTC),
+        label=re.sub(r"[^A-Za-z0-9._-]+", "-", annotator).strip("-.")[:40],
+        meta={"source": "coco"},
+    )
 
 
 def _frames_of(coco: Coco, snapshot: Snapshot, problems: Problems) -> dict[int, str]:

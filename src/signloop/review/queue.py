@@ -30,8 +30,16 @@ def _conflicts(verified: Verified) -> list[dict[str, Any]]:
     rows = []
     for frame_id, boxes in sorted(frames.items()):
         words = "; ".join(sorted(" / ".join(sorted(answers)) for answers in boxes.values())[:3])
-        rows.append({"queue_id": f"conflict:{frame_id}", "kind": "frame", "sign_id": None, "frame_id": frame_id,
-                     "recording_id": frame_id.split("/")[0], "reason": f"people disagree on {len(boxes)} boxes ({words})"})
+        rows.append(
+            {
+                "queue_id": f"conflict:{frame_id}",
+                "kind": "frame",
+                "sign_id": None,
+                "frame_id": frame_id,
+                "recording_id": frame_id.split("/")[0],
+                "reason": f"people disagree on {len(boxes)} of its boxes ({words})",
+            }
+        )
     return rows
 
 
@@ -41,10 +49,22 @@ def _frames_to_search(frames: pa.Table, share: float, answered: set[str]) -> lis
     for frame_id, recording_id in zip(frames["frame_id"].to_pylist(), frames["recording_id"].to_pylist(), strict=True):
         if recording_id not in answered and share > 0:
             by_recording[recording_id].append(frame_id)
-    chosen = [(recording_id, frame_id) for recording_id, frame_ids in sorted(by_recording.items())
-              for frame_id in sorted(sorted(frame_ids, key=sha256_json)[:math.ceil(share * len(frame_ids))])]
-    return [{"queue_id": f"frame:{frame_id}", "kind": "frame", "sign_id": None, "frame_id": frame_id, "recording_id": recording_id,
-             "reason": "signs that the models missed are looked for in some frames"} for recording_id, frame_id in chosen]
+    chosen = [
+        (recording_id, frame_id)
+        for recording_id, frame_ids in sorted(by_recording.items())
+        for frame_id in sorted(sorted(frame_ids, key=sha256_json)[: math.ceil(share * len(frame_ids))])
+    ]
+    return [
+        {
+            "queue_id": f"frame:{frame_id}",
+            "kind": "frame",
+            "sign_id": None,
+            "frame_id": frame_id,
+            "recording_id": recording_id,
+            "reason": "signs that the models missed are looked for in some frames",
+        }
+        for recording_id, frame_id in chosen
+    ]
 
 
 def build(signs: pa.Table, verified: Verified, queue: Queue, frames: pa.Table | None = None) -> pa.Table:
@@ -68,7 +88,15 @@ def build(signs: pa.Table, verified: Verified, queue: Queue, frames: pa.Table | 
     open_signs = [sign for sign in signs.to_pylist() if sign["recording_id"] not in answered]
     open_signs.sort(key=lambda s: (s["class_id"] is not None, s["confidence"], s["margin"], s["sign_id"]))
     rows = _conflicts(verified) + [
-        {"queue_id": sign["sign_id"], "kind": "sign", "sign_id": sign["sign_id"], "frame_id": None, "recording_id": sign["recording_id"],
-         "reason": _reason(sign)} for sign in open_signs]
+        {
+            "queue_id": sign["sign_id"],
+            "kind": "sign",
+            "sign_id": sign["sign_id"],
+            "frame_id": None,
+            "recording_id": sign["recording_id"],
+            "reason": _reason(sign),
+        }
+        for sign in open_signs
+    ]
     rows += _frames_to_search(tables.empty("frames") if frames is None else frames, queue.frame_share, answered)
     return tables.from_rows("queue", [{**row, "rank": rank} for rank, row in enumerate(rows, start=1)])

@@ -94,8 +94,12 @@ def read_frames_truth(value: Any, names: Mapping[str, str], taxonomy: Taxonomy, 
         boxes = result[f"{videos[image.video_id]}/{image.frame_index:06d}"] = []
         for a in truth.annotations.get(image.id, ()):
             if not a.iscrowd and a.category_id not in class_of:
-                raise DataError("the truth has an unknown class", where=f"{where}, annotation {a.id}", expected=taxonomy.name,
-                                found=named.get(a.category_id, a.category_id))
+                raise DataError(
+                    "the truth has an unknown class",
+                    where=f"{where}, annotation {a.id}",
+                    expected=taxonomy.name,
+                    found=named.get(a.category_id, a.category_id),
+                )
             x1, y1, x2, y2 = (float(v) for v in xywh_to_xyxy(a.bbox)[0])
             track_id = None if a.track_id is None else str(a.track_id)
             boxes.append(TruthBox((x1, y1, x2, y2), None if a.iscrowd else class_of[a.category_id], track_id))
@@ -147,14 +151,27 @@ def _frames_to_review(snapshot: Snapshot, truth: Mapping[str, object], recording
     frame_ids = [f for f in snapshot.frame_rows if f.split("/")[0] in recording_ids]
     unknown = [f for f in frame_ids if f not in truth]
     if unknown or not frame_ids:
-        raise DataError("the truth does not tell all frames that were asked about", where=where, found=unknown[:5] or "no frame",
-                        todo="Review only recordings whose truth is in the file.")
+        raise DataError(
+            "the truth does not tell all frames that were asked about",
+            where=where,
+            found=unknown[:5] or "no frame",
+            todo="Review only recordings whose truth is in the file.",
+        )
     return frame_ids
 
 
 def simulate_review(
-    snapshot: Path, truth_json: Path, verified_folder: Path, taxonomy: Taxonomy, data: Data, *, recordings: Sequence[str] | None = None,
-    error_rate: float, seed: int, annotator: str = ANNOTATOR, at: datetime | None = None,
+    snapshot: Path,
+    truth_json: Path,
+    verified_folder: Path,
+    taxonomy: Taxonomy,
+    data: Data,
+    *,
+    recordings: Sequence[str] | None = None,
+    error_rate: float,
+    seed: int,
+    annotator: str = ANNOTATOR,
+    at: datetime | None = None,
 ) -> SimulateReport:
     """Play the person from truth on all frames of a snapshot and publish the round, by the same way as a real review.
 
@@ -193,8 +210,16 @@ def simulate_review(
         real = [box for box in (_cut(t, shown.frame_rows[frame_id]) for t in truth[frame_id]) if box is not None]
         corrected += _correct_frame(frame_id, shown.proposals.get(frame_id, NO_PROPOSALS), _without_doubles(real), person)
     report = publish_corrected(
-        shown, corrected, set(frame_ids), verified_folder, data, annotator=annotator, label="simulated", at=at or datetime.now(UTC),
-        meta={"source": "simulated", "error_rate": error_rate, "seed": seed})
+        shown,
+        corrected,
+        set(frame_ids),
+        verified_folder,
+        data,
+        annotator=annotator,
+        label="simulated",
+        at=at or datetime.now(UTC),
+        meta={"source": "simulated", "error_rate": error_rate, "seed": seed},
+    )
     return SimulateReport(report, {kind: len(keys) for kind, keys in person.slips.items()})
 
 

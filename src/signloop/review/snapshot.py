@@ -109,8 +109,9 @@ def finished(prelabels_folder: Path) -> dict[str, str]:
         if path.name.startswith("."):
             continue
         if recording_id in keys:
-            raise DataError("a recording has two results in the prelabels", where=folder, found=f"{keys[recording_id]} and {path.stem}",
-                            todo=_REPRO)
+            raise DataError(
+                "a recording has two results in the prelabels", where=folder, found=f"{keys[recording_id]} and {path.stem}", todo=_REPRO
+            )
         keys[recording_id] = path.stem
     return keys
 
@@ -139,8 +140,12 @@ def take(prelabels_folder: Path, frames_folder: Path, review_folder: Path, recor
     wanted = sorted(set(keys) & set(known) if recording_ids is None else set(recording_ids))
     missing = [r for r in wanted if r not in keys or r not in known]
     if missing or not wanted:
-        raise DataError("there are no prelabels to review", where=prelabels_folder, todo=_REPRO,
-                        found=[known[r]["name"] if r in known else r for r in missing[:5]] or None)
+        raise DataError(
+            "there are no prelabels to review",
+            where=prelabels_folder,
+            todo=_REPRO,
+            found=[known[r]["name"] if r in known else r for r in missing[:5]] or None,
+        )
     frames = tables.read(frames_folder / "frames.parquet", "frames")
     frames = frames.filter(pc.is_in(frames["recording_id"], pa.array(wanted, pa.string())))
     recordings = {r: {"name": known[r]["name"], "kind": known[r]["kind"]} for r in wanted}
@@ -184,14 +189,23 @@ def find(review_folder: Path, snapshot_id: object, frame_names: set[str]) -> Sna
     folder = review_folder / "snapshots"
     if snapshot_id is not None:
         if not isinstance(snapshot_id, str) or not _ID.fullmatch(snapshot_id) or not (folder / snapshot_id).is_dir():
-            raise DataError("the snapshot of this export is not here", where=folder, found=repr(snapshot_id)[:60],
-                            todo="Publish in the project that the file was exported from.")
+            raise DataError(
+                "the snapshot of this export is not here",
+                where=folder,
+                found=repr(snapshot_id)[:60],
+                todo="Publish in the project that the file was exported from.",
+            )
         return load(folder / snapshot_id)
     known = [load(path) for path in sorted(folder.glob("*")) if _ID.fullmatch(path.name)] if folder.is_dir() else []
     fitting = [s for s in known if frame_names and frame_names <= {export_name(f) for f in s.frames["frame_id"].to_pylist()}]
     if len(fitting) != 1:
-        raise DataError("the file does not say which export it comes from", where=folder, expected='"info": {"snapshot_id": ...}',
-                        found=f"{len(fitting)} snapshots with its images", todo="Copy the info of the exported annotations.json into it.")
+        raise DataError(
+            "the file does not say which export it comes from",
+            where=folder,
+            expected='"info": {"snapshot_id": ...}',
+            found=f"{len(fitting)} snapshots with its images",
+            todo="Copy the info of the exported annotations.json into it.",
+        )
     return fitting[0]
 
 

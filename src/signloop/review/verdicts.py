@@ -80,8 +80,18 @@ def _pair(proposals: Proposals, corrected: Sequence[CorrectedBox]) -> dict[int, 
 
 def _row(frame_id: str, box_id: str, sign_id: str | None, xyxy: Sequence[float], class_id: int | None, verdict: str, seen: bool) -> Row:
     x1, y1, x2, y2 = (float(v) for v in xyxy)
-    return {"frame_id": frame_id, "box_id": box_id, "sign_id": sign_id, "x1": x1, "y1": y1, "x2": x2, "y2": y2, "class_id": class_id,
-            "verdict": verdict, "seen": seen}
+    return {
+        "frame_id": frame_id,
+        "box_id": box_id,
+        "sign_id": sign_id,
+        "x1": x1,
+        "y1": y1,
+        "x2": x2,
+        "y2": y2,
+        "class_id": class_id,
+        "verdict": verdict,
+        "seen": seen,
+    }
 
 
 def _on_proposal(frame_id: str, proposals: Proposals, j: int, box: CorrectedBox | None) -> Row:
@@ -105,8 +115,17 @@ def _frame_verdicts(frame_id: str, proposals: Proposals, corrected: Sequence[Cor
     rows = [_on_proposal(frame_id, proposals, j, left.get(j)) for j in range(len(proposals.box_ids))]
     for i, box in enumerate(corrected):
         if i not in pairs:
-            rows.append(_row(frame_id, added_id(frame_id, box.xyxy, annotator), box.sign_id, box.xyxy, box.class_id,
-                             "unsure" if box.class_id is None else "added", True))
+            rows.append(
+                _row(
+                    frame_id,
+                    added_id(frame_id, box.xyxy, annotator),
+                    box.sign_id,
+                    box.xyxy,
+                    box.class_id,
+                    "unsure" if box.class_id is None else "added",
+                    True,
+                )
+            )
     return rows
 
 
@@ -129,7 +148,11 @@ def _carried(snapshot: Snapshot, rows: Sequence[Row], frame_ids: set[str]) -> li
 
 
 def compare(
-    snapshot: Snapshot, corrected: Sequence[CorrectedBox], frame_ids: set[str], annotator: str, verified_at: datetime,
+    snapshot: Snapshot,
+    corrected: Sequence[CorrectedBox],
+    frame_ids: set[str],
+    annotator: str,
+    verified_at: datetime,
     seconds: float | None = None,
 ) -> pa.Table:
     """Work out what a person decided about each proposal.
@@ -164,7 +187,17 @@ def compare(
         rows += _frame_verdicts(frame_id, snapshot.proposals.get(frame_id, NO_PROPOSALS), by_frame.get(frame_id, []), annotator)
     share = None if seconds is None or not rows else seconds / len(rows)
     models = dict(zip(snapshot.signs["sign_id"].to_pylist(), snapshot.signs["model_id"].to_pylist(), strict=True))
-    return tables.from_rows("verified_boxes", [
-        {**row, "round": -1, "annotator": annotator, "model_id": models.get(row["sign_id"]), "verified_at": verified_at,
-         "seconds": share if row["seen"] else None}
-        for row in [*rows, *_carried(snapshot, rows, frame_ids)]])
+    return tables.from_rows(
+        "verified_boxes",
+        [
+            {
+                **row,
+                "round": -1,
+                "annotator": annotator,
+                "model_id": models.get(row["sign_id"]),
+                "verified_at": verified_at,
+                "seconds": share if row["seen"] else None,
+            }
+            for row in [*rows, *_carried(snapshot, rows, frame_ids)]
+        ],
+    )

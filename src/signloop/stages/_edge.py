@@ -89,8 +89,12 @@ def compose(conf: Path, overrides: list[str]) -> dict[str, Any]:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             config = OmegaConf.to_container(hydra_compose("config", overrides=overrides), resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError("the parameters cannot be composed", where=" ".join(overrides) or conf, found=str(error).strip(),
-                          todo="`signloop params --help` shows how an override is written.") from error
+        raise ConfigError(
+            "the parameters cannot be composed",
+            where=" ".join(overrides) or conf,
+            found=str(error).strip(),
+            todo="`signloop params --help` shows how an override is written.",
+        ) from error
     value: dict[str, Any] = {**config, "overrides": overrides}  # type: ignore[dict-item]
     parse(value, " ".join(overrides) or conf)
     return value
@@ -153,9 +157,11 @@ def progress(what: str, done: int, total: int) -> None:
 def set_up_logging() -> None:
     """Log to the standard error, in colour on a terminal; silence what others print about themselves."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    handler = RichHandler(console=Console(stderr=True, soft_wrap=not sys.stderr.isatty()), show_path=False, show_level=False,
-                          markup=False, log_time_format="%H:%M:%S")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    handler: logging.Handler = logging.StreamHandler()  # in a file or pipe: plain lines
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    if sys.stderr.isatty():
+        handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, markup=False, log_time_format="%H:%M:%S")
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     log.setLevel(logging.INFO)
     for noisy in ("pytorch_lightning", "mlflow", "alembic", "lightning.pytorch"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -166,8 +172,9 @@ def git_commit(project: Project) -> str:
     """Return the commit of the checkout, with "+" behind it if files differ; "unknown" outside git."""
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project.root, capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], cwd=project.root, capture_output=True,
-                                 text=True, check=True).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=project.root, capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed else "")
@@ -190,8 +197,12 @@ def guarded(act: Callable[[], None]) -> int:
     except ImportError as error:
         if ".so" not in str(error):
             raise
-        console.print(f"signloop: a system library is missing ({error}). On Debian or Ubuntu: apt-get install libgl1 libglib2.0-0",
-                      style="bold red", markup=False, highlight=False)
+        console.print(
+            f"signloop: a system library is missing ({error}). On Debian or Ubuntu: apt-get install libgl1 libglib2.0-0",
+            style="bold red",
+            markup=False,
+            highlight=False,
+        )
         return 1
     return 0
 

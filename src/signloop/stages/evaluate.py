@@ -11,8 +11,12 @@ def act(project: Project, params: Params) -> None:
     """Score the candidate."""
     runtime = Runtime(read_bundle(project.data / "candidate"), pick_device(params.trainer.accelerator), params.prelabel.precision)
     result = evaluate(runtime, project.data / "truth", params.prelabel, project.data / "scores", progress)
-    log.info("%s on %d test frames: %s", result["model_id"], result["frames"],
-             ", ".join(f"{key} {value:.3f}" for key, value in result["metrics"].items()) or "no test data yet")
+    log.info(
+        "%s on %d test frames: %s",
+        result["model_id"],
+        result["frames"],
+        ", ".join(f"{key} {value:.3f}" for key, value in result["metrics"].items()) or "no test data yet",
+    )
 
 
 if __name__ == "__main__":

@@ -13,8 +13,16 @@ def act(project: Project, params: Params) -> None:
     """Label what is not labelled yet by this champion with these parameters."""
     recordings, skipped = find_recordings(project.data / "recordings", params.extract.sequence_fps)
     runtime = Runtime(read_bundle(project.data / "champion" / "bundle"), pick_device(params.trainer.accelerator), params.prelabel.precision)
-    report = prelabel_all(recordings, skipped, runtime, params.prelabel, project.data / "prelabels", sha256_json(params.prelabel.model_dump()),
-                          params.data.max_skipped, progress)
+    report = prelabel_all(
+        recordings,
+        skipped,
+        runtime,
+        params.prelabel,
+        project.data / "prelabels",
+        sha256_json(params.prelabel.model_dump()),
+        params.data.max_skipped,
+        progress,
+    )
     log.info("%s", report)
 
 

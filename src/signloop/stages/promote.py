@@ -25,12 +25,22 @@ def act(project: Project, params: Params) -> None:
     store.prepare(uri, project.artifact_root)
     scores = read_json(data / "scores" / "scores.json")
     numbers = {key: scores["metrics"][key] for key in NUMBERS if key in scores["metrics"]}
-    tags = {**{key: f"{value:.4f}" for key, value in numbers.items()}, "test_version": scores["test_version"], "git_commit": git_commit(project),
-            "overrides": " ".join(params.overrides) or "none"}
-    versions.register(uri, data / "candidate", scores["model_id"], tags, metrics=numbers, scores=data / "scores",
-                      artifact_root=project.artifact_root)
-    report = promote(uri, model_id=scores["model_id"], is_experiment=project.is_experiment, lock_path=project.store_root / ".dvc" / "tmp" / "promote.lock",
-                     judge=lambda champion: gate(project, params, scores, champion))
+    tags = {
+        **{key: f"{value:.4f}" for key, value in numbers.items()},
+        "test_version": scores["test_version"],
+        "git_commit": git_commit(project),
+        "overrides": " ".join(params.overrides) or "none",
+    }
+    versions.register(
+        uri, data / "candidate", scores["model_id"], tags, metrics=numbers, scores=data / "scores", artifact_root=project.artifact_root
+    )
+    report = promote(
+        uri,
+        model_id=scores["model_id"],
+        is_experiment=project.is_experiment,
+        lock_path=project.store_root / ".dvc" / "tmp" / "promote.lock",
+        judge=lambda champion: gate(project, params, scores, champion),
+    )
     log.info("%s", report.action)
     for reason in report.reasons:
         log.info("  %s", reason)

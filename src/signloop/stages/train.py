@@ -21,10 +21,21 @@ def act(project: Project, params: Params, name: str) -> None:
     store.prepare(project.mlflow_uri, project.artifact_root)
     data_hash = sha256_json([sha256_file(truth / file) for file in ("frames.parquet", "truth.parquet", "crops.parquet")])
     frames = counts(tables.read(truth / "frames.parquet", "truth_frames"))
-    own = {"seed": params.seed, name: getattr(params, name).model_dump(), "train": getattr(params.train, name).model_dump(),
-           "trainer": params.trainer.model_dump(), "frames": frames}
-    tags = {"stage": "train", "network": name, "git_commit": git_commit(project), "data_hash": data_hash, "params_hash": sha256_json(own),
-            "overrides": " ".join(params.overrides)}
+    own = {
+        "seed": params.seed,
+        name: getattr(params, name).model_dump(),
+        "train": getattr(params.train, name).model_dump(),
+        "trainer": params.trainer.model_dump(),
+        "frames": frames,
+    }
+    tags = {
+        "stage": "train",
+        "network": name,
+        "git_commit": git_commit(project),
+        "data_hash": data_hash,
+        "params_hash": sha256_json(own),
+        "overrides": " ".join(params.overrides),
+    }
     with runs.start_run(project.mlflow_uri, EXPERIMENT, f"train {name}", tags, own, artifact_root=project.artifact_root) as run:
         logger = runs.lightning_logger(project.mlflow_uri, run.run_id, EXPERIMENT)
         metrics = LEARN[name](truth, params, out, logger)

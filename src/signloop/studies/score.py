@@ -9,8 +9,8 @@ from signloop.core.files import write_json
 from signloop.core.params import Prelabel
 from signloop.measure.score import score_crops, score_images, score_recordings
 from signloop.measure.truth import read_images, read_truth
+from signloop.prelabel.gallery import Runtime
 from signloop.prelabel.predict import Progress, predict_crops, predict_images, predict_recordings
-from signloop.prelabel.propose import Runtime
 
 
 def images(runtime: Runtime, folder: Path, truth: Path, progress: Progress) -> dict[str, Any]:
@@ -18,8 +18,9 @@ def images(runtime: Runtime, folder: Path, truth: Path, progress: Progress) -> d
     return score_images(truth, predict_images(runtime, folder, list(read_images(truth)), progress))
 
 
-def recordings(runtime: Runtime, folder: Path, truth: Path, prelabel: Prelabel, fps: float | None, predictions: Path | None,
-               progress: Progress) -> dict[str, Any]:
+def recordings(
+    runtime: Runtime, folder: Path, truth: Path, prelabel: Prelabel, fps: float | None, predictions: Path | None, progress: Progress
+) -> dict[str, Any]:
     """Score recordings; the keys are those of `measure.score.score_recordings`, and frames_per_second (decoding included)."""
     real = read_truth(truth)
     found, speed = predict_recordings(runtime, folder, real, prelabel, fps, progress)
@@ -41,8 +42,9 @@ def crops(runtime: Runtime, index: Path, progress: Progress) -> dict[str, Any]:
         raise DataError("the index of crops cannot be read", where=index, found=str(error)) from error
     for number, row in enumerate(rows, start=2):
         if not row.get("path") or not str(row.get("class_id", "")).isdecimal():
-            raise DataError("a row of the index is wrong", where=f"{index}, line {number}", expected="path and a class_id that is a number",
-                            found=row)
+            raise DataError(
+                "a row of the index is wrong", where=f"{index}, line {number}", expected="path and a class_id that is a number", found=row
+            )
         row["class_id"] = int(row["class_id"])
     probs = predict_crops(runtime, index.parent, [row["path"] for row in rows], progress)
     return score_crops(rows, probs, runtime.taxonomy.ids)

@@ -16,7 +16,11 @@ def describe(data: Path, uri: str | None) -> list[str]:
         uri: of the registry; None if there is none yet.
     """
     lines = []
-    frames, recordings, waiting = data / "frames" / "frames.parquet", data / "frames" / "recordings.parquet", data / "queue" / "queue.parquet"
+    frames, recordings, waiting = (
+        data / "frames" / "frames.parquet",
+        data / "frames" / "recordings.parquet",
+        data / "queue" / "queue.parquet",
+    )
     if recordings.is_file():
         kinds = Counter(tables.read(recordings, "recordings").column("kind").to_pylist())
         found = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
@@ -30,8 +34,10 @@ def describe(data: Path, uri: str | None) -> list[str]:
     verified = read_rounds(data / "verified")
     rounds = len(set(verified.boxes.column("round").to_pylist()) | set(verified.crops.column("round").to_pylist()))
     complete = sum(verified.frames.column("complete").to_pylist())
-    lines.append(f"verified    {rounds} rounds: {verified.boxes.num_rows} boxes, {complete} complete frames, {verified.crops.num_rows} crops, "
-                 f"{len(verified.conflicts)} conflicts")
+    lines.append(
+        f"verified    {rounds} rounds: {verified.boxes.num_rows} boxes, {complete} complete frames, {verified.crops.num_rows} crops, "
+        f"{len(verified.conflicts)} conflicts"
+    )
     lines += _champion(uri)
     if (data / "scores" / "scores.json").is_file():
         scores = read_json(data / "scores" / "scores.json")

@@ -1,0 +1,78 @@
+"""The opinions of a classifier about the crops of one sign in, one class with a confidence out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from signloop.core.errors import DataError
+
+TOP = 5
+FLOOR = 0.001  # a crop that rules a class out counts as this probability: one sure, wrong crop cannot silence the others
+TRUSTED_PX = 24.0  # side of a crop that is trusted a quarter as much as a very large one
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What one sign shows.
+
+    Attributes:
+        class_index: position of the class among the classifier's outputs; None if "not an object" won.
+        confidence: calibrated probability of what won, in [0, 1].
+        margin: how far the runner-up is behind, in [0, 1].
+        top_indices: the likeliest classes, best first, at most five; never "not an object".
+        top_confidences: their probabilities.
+    """
+
+    class_index: int | None
+    confidence: float
+    margin: float
+    top_indices: tuple[int, ...]
+    top_confidences: tuple[float, ...]
+
+
+def trust(xyxy: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """Return how much each crop counts in a vote, (crops,), in [0, 1].
+
+    The detector's score, times a share that grows with the area of small crops and levels off where more pixels add nothing.
+
+    Args:
+        xyxy: boxes of the crops, px, (crops, 4).
+        scores: of the detector, (crops,).
+    """
+    boxes = np.asarray(xyxy, np.float64).reshape(-1, 4)
+    side = np.sqrt(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1))
+    return np.asarray(np.asarray(scores, np.float64).reshape(-1) * (side / (side + TRUSTED_PX)) ** 2)
+
+
+def vote(probs: ArrayLike, weights: ArrayLike) -> Vote:
+    """Choose one class for a sign from the opinions of its crops.
+
+    Probabilities are fused as a weighted mean of their logarithms (a logarithmic opinion pool, Genest & Zidek 1986): a crop that is
+    undecided changes little, where a mean of probabilities would let it water down the others. It is a mean, not a sum, because the
+    crops of one sign are nearly the same picture: ten of them are no ten independent witnesses, and the confidence must not say so.
+
+    Args:
+        probs: calibrated probabilities, (crops, classes + 1), rows sum to 1; the last column is "not an object".
+        weights: trust in each crop, (crops,), >= 0, as `trust` gives.
+
+    Returns:
+        The class and how sure it is.
+
+    Raises:
+        DataError: no crops, numbers that do not fit or are not finite, or no weight above zero.
+    """
+    opinions, trusted = np.asarray(probs, np.float64), np.asarray(weights, np.float64)
+    if opinions.ndim != 2 or not len(opinions) or opinions.shape[1] < 2 or trusted.shape != (len(opinions),):
+        raise DataError("a vote needs at least one crop, two columns and a weight for each crop",
+                        found=f"probabilities {opinions.shape}, weights {trusted.shape}")
+    if not (np.isfinite(opinions).all() and np.isfinite(trusted).all() and (trusted >= 0).all() and trusted.sum() > 0):
+        raise DataError("a vote needs finite probabilities and weights >= 0 that are not all zero", found=trusted[:5].tolist())
+    pooled = np.exp(trusted @ np.log(np.maximum(opinions, FLOOR)) / trusted.sum())
+    pooled /= pooled.sum()
+    order = np.argsort(-pooled, kind="stable")
+    best, second = int(order[0]), int(order[1])
+    nothing = len(pooled) - 1
+    top = tuple(int(i) for i in order if i != nothing)[:TOP]
+    return Vote(None if best == nothing else best, float(pooled[best]), float(pooled[best] - pooled[second]), top,
+                tuple(float(pooled[i]) for i in top))
