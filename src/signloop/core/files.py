@@ -99,6 +99,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except FileNotFoundError:
         raise DataError("the file does not exist", where=path) from None
+    except OSError as error:
+        raise DataError("the file cannot be read", where=path, found=error.strerror) from error
     except (ValueError, RecursionError) as error:
         raise DataError("the file is no valid JSON", where=path, found=str(error)) from error
 

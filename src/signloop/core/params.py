@@ -193,7 +193,7 @@ class Prelabel(Group):
         sure_score: a sign whose best box reaches it is kept however short.
         max_gap_s: a sign unseen for longer has ended.
         crops_per_sign: most crops of one sign that the classifier sees.
-        precision: 32 or bf16, of the networks.
+        precision: 32 or bf16, of the networks; auto takes bf16 where the processor has it.
         batch: frames a detector call.
     """
 
@@ -204,7 +204,7 @@ class Prelabel(Group):
     sure_score: Share
     max_gap_s: Positive
     crops_per_sign: Some
-    precision: Literal["32", "bf16"]
+    precision: Literal["auto", "32", "bf16"]
     batch: Some
 
 
@@ -255,7 +255,13 @@ def parse(value: object, where: object) -> Params:
         ConfigError: every wrong key with its full name, what was expected and what was found.
     """
     try:
-        return Params.model_validate_json(json.dumps(value, allow_nan=False))
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:  # YAML knows more than JSON: dates, .nan, nodes that hold themselves
+        raise ConfigError(
+            "wrong parameters", where=where, expected="texts, finite numbers, lists and mappings", found=str(error), todo="Correct conf/."
+        ) from error
+    try:
+        return Params.model_validate_json(text)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg']} (found {e['input']!r:.80})" for e in error.errors()]
         raise ConfigError(

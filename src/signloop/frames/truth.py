@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from signloop.core import tables
-from signloop.core.boxes import clip, expand, intersection
+from signloop.core.boxes import clip, expand, intersection, iou
 from signloop.core.errors import DataError
 from signloop.core.files import sha256_json
 from signloop.core.params import Data
@@ -29,6 +29,7 @@ ROLE_OF = {
     "rejected": "negative",
     "unsure": "ignore",
 }
+DOUBLE_IOU = 0.3
 Progress = Callable[[str, int, int], None]
 Row = dict[str, Any]
 
@@ -120,6 +121,13 @@ def _frames(verified: Verified, extracted: dict[str, Row], kinds: dict[str, str]
         frame, kind = extracted[frame_id], kinds[extracted[frame_id]["recording_id"]]
         unit = frame_id if kind == "stills" else frame["recording_id"]
         path = f"frames/{frame_id}{Path(frame['path']).suffix}"
+        if unit not in splits:
+            raise DataError(
+                "a verified recording has changed its kind",
+                where=frame["recording_id"],
+                found=kind,
+                todo="Put its recording.json back as it was when its labels were published.",
+            )
         out[frame_id] = {**frame, "kind": kind, "split": splits[unit], "complete": complete[frame_id], "path": path}
     return out
 
@@ -153,60 +161,54 @@ def _boxes(verified: Verified, frames: dict[str, Row], taxonomy: Taxonomy) -> di
 
 def _crops(source: Path, frame: Row, boxes: list[Row], out: Path, data: Data, taxonomy: Taxonomy) -> list[Row]:
     """Save the crops of one frame: named signs, rejected boxes, and background of complete training frames."""
-    wanted = [
-        (
-            box["box_id"],
-            box["class_id"] if box["role"] == "positive" else None,
-            box["sign_id"] or box["box_id"],
-            box["origin"],
-            [box["x1"], box["y1"], box["x2"], box["y2"]],
-        )
-        for box in boxes
-        if (box["role"] == "negative" or (box["role"] == "positive" and box["class_id"] is not None))
-        and max(box["x2"] - box["x1"], box["y2"] - box["y1"]) >= data.min_side_px
-    ]
+    wanted = [box for box in boxes if _gives_crop(box, boxes, frame, data)]
     if frame["complete"] and frame["split"] == "train":
-        corners = np.array([[b["x1"], b["y1"], b["x2"], b["y2"]] for b in boxes], np.float32).reshape(-1, 4)
-        wanted += [
-            (f"{frame['frame_id']}/background/{n}", None, f"{frame['frame_id']}/background/{n}", "background", box)
-            for n, box in enumerate(background(frame, corners, data))
-        ]
+        for n, corners in enumerate(background(frame, _corners(boxes), data)):
+            name = f"{frame['frame_id']}/background/{n}"
+            box = dict(zip(("x1", "y1", "x2", "y2"), corners, strict=True))
+            wanted.append({**box, "box_id": name, "sign_id": name, "role": "negative", "origin": "background"})
     if not wanted:
         return []
     image = cv2.imread(str(source), cv2.IMREAD_COLOR)
     if image is None:
         raise DataError("an extracted frame cannot be read", where=source, todo="Delete data/frames and run `dvc repro`.")
-    return [
-        _save(image, name, class_id, track, origin, box, frame["split"], out, data, taxonomy)
-        for name, class_id, track, origin, box in wanted
-    ]
+    return [_save(image, box, frame["split"], out, data, taxonomy) for box in wanted]
 
 
-def _save(
-    image: NDArray[np.uint8],
-    name: str,
-    class_id: int | None,
-    track: str,
-    origin: str,
-    box: list[float],
-    split: str,
-    out: Path,
-    data: Data,
-    taxonomy: Taxonomy,
-) -> Row:
+def _corners(boxes: list[Row]) -> NDArray[np.float32]:
+    return np.array([[b["x1"], b["y1"], b["x2"], b["y2"]] for b in boxes], np.float32).reshape(-1, 4)
+
+
+def _gives_crop(box: Row, boxes: list[Row], frame: Row, data: Data) -> bool:
+    """Tell whether a box is large enough and says what it shows; a rejected one that lies on a real sign was a double, and says nothing."""
+    inside = clip(_corners([box]), frame["width"], frame["height"])[0]
+    sides = inside[2:] - inside[:2]
+    if sides.max() < data.min_side_px or sides.min() < 1:
+        return False
+    if box["role"] == "positive":
+        return box["class_id"] is not None
+    real = _corners([other for other in boxes if other["role"] != "negative"])
+    return bool(box["role"] == "negative" and iou(_corners([box]), real).max(initial=0) <= DOUBLE_IOU)
+
+
+def _save(image: NDArray[np.uint8], box: Row, split: str, out: Path, data: Data, taxonomy: Taxonomy) -> Row:
     """Save one crop as PNG under a name made from its id's hash."""
     height, width = image.shape[:2]
-    x1, y1, x2, y2 = np.rint(clip(expand(box, data.crop_margin), width, height)[0]).astype(int)
-    path = f"crops/{class_folder(taxonomy, class_id)}/{sha256_json(name)[:16]}.png"
+    x1, y1, x2, y2 = np.rint(clip(expand(_corners([box]), data.crop_margin), width, height)[0]).astype(int)
+    class_id = box["class_id"] if box["role"] == "positive" else None
+    path = f"crops/{class_folder(taxonomy, class_id)}/{sha256_json(box['box_id'])[:16]}.png"
     (out / path).parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(out / path), image[y1:y2, x1:x2], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    view = image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
+    if not cv2.imwrite(str(out / path), view, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+        raise DataError("a crop cannot be written", where=out / path, todo="Is the disk full? Make room and run `dvc repro`.")
+    track_id = box["sign_id"] or box["box_id"]
     return {
-        "crop_id": name,
+        "crop_id": box["box_id"],
         "path": path,
         "class_id": class_id,
-        "track_id": track,
+        "track_id": track_id,
         "split": split,
-        "origin": origin,
+        "origin": box["origin"],
         "margin": data.crop_margin,
     }
 

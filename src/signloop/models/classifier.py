@@ -1,5 +1,7 @@
 """The classifier: a crop in, one logit per class out, the last for "not an object"; probabilities and the view of a crop."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import timm
@@ -67,7 +69,7 @@ def to_batch(crops: NDArray[np.uint8]) -> Tensor:
 
 
 @torch.inference_mode()
-def logits(model: Classifier, crops: NDArray[np.uint8], device: torch.device, batch: int = 256) -> NDArray[np.float32]:
+def logits(model: Any, crops: NDArray[np.uint8], device: torch.device, batch: int = 256) -> NDArray[np.float32]:
     """Return the logits of uint8 (crops, size, size, 3), (crops, classes + 1) float32; no crops give (0, classes + 1)."""
     width = model.net.num_classes
     parts = [model(to_batch(crops[i : i + batch]).to(device)).float().cpu().numpy() for i in range(0, len(crops), batch)]

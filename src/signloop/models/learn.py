@@ -141,7 +141,7 @@ def _detection_score(network: nn.Module, frames: Sequence[FrameTruth], cfg: Dete
 
 
 def _class_score(network: nn.Module, views: list[Image], crops: CropTruth) -> dict[str, float]:
-    answers = logits(network, np.stack(views), _device(network)).argmax(axis=1)  # type: ignore[arg-type]
+    answers = logits(network, np.stack(views), _device(network)).argmax(axis=1)
     accuracy = top1(answers, crops.labels)
     return {"top1": accuracy, "macro_f1": macro_f1(answers, crops.labels), "score": accuracy}
 

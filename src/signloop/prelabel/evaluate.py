@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from signloop.core import tables
 from signloop.core.boxes import Boxes
@@ -19,7 +20,6 @@ from signloop.measure.matching import UNMATCHED, TruthFrame, match, match_boxes
 from signloop.measure.score import score_recordings
 from signloop.measure.sheets import contact_sheet
 from signloop.measure.signs import COUNTS, count_signs, parse_predictions, sample
-from signloop.prelabel.gallery import Runtime
 from signloop.prelabel.predict import (
     NO_CLASS,
     NamedBoxes,
@@ -33,8 +33,11 @@ from signloop.prelabel.predict import (
     split_truth,
     stored_recordings,
 )
+from signloop.prelabel.proposal import Proposal, Runtime
 
 SHEET = 40
+MIN_NAMED_SCORE = 0.1  # hundreds of weaker boxes would cost more time than they tell
+SIGN_MEASURES = ("signs", "sign_recall", "sign_class_accuracy", "sign_precision", "tracks_per_sign", "false_signs")
 
 
 def evaluate(runtime: Runtime, truth_folder: Path, prelabel: Prelabel, out: Path, progress: Progress) -> dict[str, Any]:
@@ -52,38 +55,22 @@ def evaluate(runtime: Runtime, truth_folder: Path, prelabel: Prelabel, out: Path
     """
     frames, truth = tables.read(truth_folder / "frames.parquet", "truth_frames"), tables.read(truth_folder / "truth.parquet", "truth")
     real, chosen = split_truth(frames, truth, "test")
+    videos = stored_recordings(chosen, truth_folder)
+    proposals = {}
+    for number, (recording_id, (recording, rows)) in enumerate(videos.items()):
+        progress("test recordings", number, len(videos))
+        proposals[recording_id] = propose_stored(runtime, recording, rows, prelabel)
+    found = {f"{name}/{index:06d}": boxes for name, proposal in proposals.items() for index, _, boxes in proposal.frames}
     named: dict[str, NamedBoxes] = {}
     for number, (frame_id, row) in enumerate(chosen.items()):
         progress("test frames", number, len(chosen))
         image = read_image(truth_folder / row["path"])
-        named[frame_id] = name_boxes(runtime, image, runtime.detect([image])[0], min_score=0.05)
+        boxes = found[frame_id] if frame_id in found else runtime.detect([image])[0]
+        named[frame_id] = name_boxes(runtime, image, boxes, MIN_NAMED_SCORE)
     shutil.rmtree(out, ignore_errors=True)
     metrics: dict[str, Any] = _boxes(runtime, real, named, chosen, truth_folder, out) if real else {}
-    intervals, recordings = {}, {}
-    videos = stored_recordings(chosen, truth_folder)
-    if videos:
-        video_truth, numbers = sign_truth(chosen, truth)
-        predictions: dict[str, Any] = {"fps": 1.0, "frames": [], "signs": []}
-        for recording_id, (recording, rows) in videos.items():
-            number_of = numbers[recording_id]
-            proposal = propose_stored(runtime, recording, rows, prelabel)
-            entries = sign_entries(proposal, recording_id)
-            for entry in entries:
-                entry["boxes"] = [[number_of[index], *box] for index, *box in entry["boxes"] if index in number_of]
-            predictions["signs"] += [entry for entry in entries if entry["boxes"]]
-            predictions["frames"] += [
-                {"video": recording_id, "frame_index": number_of[index], "boxes": boxes_with_scores(boxes)}
-                for index, _, boxes in proposal.frames
-            ]
-        scores = score_recordings(video_truth, predictions)
-        intervals = scores.pop("intervals")
-        metrics |= {
-            key: scores[key] for key in ("signs", "sign_recall", "sign_class_accuracy", "sign_precision", "tracks_per_sign", "false_signs")
-        }
-        counts = count_signs(video_truth, parse_predictions(predictions, video_truth), sample(video_truth, 1.0))
-        recordings = {
-            video.file_name: dict(zip(COUNTS, map(int, row), strict=True)) for video, row in zip(video_truth.videos, counts, strict=True)
-        }
+    signs, intervals, recordings = _signs(proposals, chosen, truth) if videos else ({}, {}, {})
+    metrics |= signs
     result = {
         "model_id": runtime.model_id,
         "test_version": test_version(truth_folder),
@@ -94,6 +81,28 @@ def evaluate(runtime: Runtime, truth_folder: Path, prelabel: Prelabel, out: Path
     }
     write_json(out / "scores.json", result)
     return result
+
+
+def _signs(
+    proposals: Mapping[str, Proposal], chosen: Mapping[str, Mapping[str, Any]], truth: pa.Table
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, int]]]:
+    """Score physical signs of videos and sequences: measures, their intervals, and counts per recording."""
+    video_truth, numbers = sign_truth(chosen, truth)
+    predictions: dict[str, Any] = {"fps": 1.0, "frames": [], "signs": []}
+    for recording_id, proposal in proposals.items():
+        number_of = numbers[recording_id]
+        for entry in sign_entries(proposal, recording_id):
+            boxes = [[number_of[index], *box] for index, *box in entry["boxes"] if index in number_of]
+            predictions["signs"] += [{**entry, "boxes": boxes}] if boxes else []
+        predictions["frames"] += [
+            {"video": recording_id, "frame_index": number_of[index], "boxes": boxes_with_scores(boxes)}
+            for index, _, boxes in proposal.frames
+        ]
+    scores = score_recordings(video_truth, predictions)
+    counts = count_signs(video_truth, parse_predictions(predictions, video_truth), sample(video_truth, 1.0))
+    names = [video.file_name for video in video_truth.videos]
+    recordings = {name: dict(zip(COUNTS, map(int, row), strict=True)) for name, row in zip(names, counts, strict=True)}
+    return {key: scores[key] for key in SIGN_MEASURES}, scores["intervals"], recordings
 
 
 def _boxes(

@@ -18,8 +18,8 @@ from signloop.core.params import Prelabel
 from signloop.core.taxonomy import Taxonomy
 from signloop.frames.truth import class_folder
 from signloop.frames.video import Frame, Recording, open_recording, read_frames
-from signloop.prelabel.gallery import Runtime
 from signloop.prelabel.predict import Progress
+from signloop.prelabel.proposal import Runtime
 from signloop.prelabel.propose import propose
 
 CROPS_PER_SIGN = 4

@@ -17,7 +17,7 @@ from signloop.core.params import Prelabel
 from signloop.frames.video import Frame, Recording, open_recording, read_frames
 from signloop.measure.matching import TruthFrame
 from signloop.measure.truth import TruthRecordings, parse_truth
-from signloop.prelabel.gallery import Proposal, Runtime
+from signloop.prelabel.proposal import Proposal, Runtime
 from signloop.prelabel.propose import propose
 
 Progress = Callable[[str, int, int], None]

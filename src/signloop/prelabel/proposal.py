@@ -66,7 +66,8 @@ def to_proposal(
             "last_index": int(track.indices[-1]), "n_boxes": len(track),
             "class_id": None if result.class_index is None else ids[result.class_index],
             "confidence": result.confidence, "margin": result.margin, "top_ids": [ids[i] for i in result.top_indices],
-            "top_confidences": list(result.top_confidences), "decision": "ask", "reason": "every sign is asked", "model_id": runtime.model_id})
+            "top_confidences": list(result.top_confidences), "decision": "ask", "reason": "every sign is asked",
+            "model_id": runtime.model_id})
     return Proposal(boxes, signs, frames)
 
 

@@ -14,8 +14,7 @@ import pyarrow as pa
 from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.core.params import Prelabel
-from signloop.frames.video import NOT_A_RECORDING, SAME_CONTENT, Frame, Recording
-from signloop.frames.video import read_frames as read_video
+from signloop.frames.video import NOT_A_RECORDING, SAME_CONTENT, Frame, Recording, read_frames
 from signloop.prelabel.propose import Runtime, propose
 
 Progress = Callable[[str, int, int], None]
@@ -41,7 +40,8 @@ class PrelabelReport:
 
     def __str__(self) -> str:
         lines = "".join(f"\n  {line}" for line in self.skipped)
-        return f"{self.signs} signs in {self.recordings} recordings, {self.reused} of them labelled before, {len(self.skipped)} left out{lines}"
+        return (f"{self.signs} signs in {self.recordings} recordings, {self.reused} of them labelled before, "
+                f"{len(self.skipped)} entries left out{lines}")
 
 
 def result_key(recording: Recording, model_id: str, params_hash: str) -> str:
@@ -60,7 +60,7 @@ def is_finished(out_folder: Path, key: str) -> bool:
 
 
 def prelabel_recording(
-    recording: Recording, runtime: Runtime, params: Prelabel, out_folder: Path, params_hash: str, read_frames: ReadFrames,
+    recording: Recording, runtime: Runtime, params: Prelabel, out_folder: Path, params_hash: str, read: ReadFrames,
 ) -> Path:
     """Label one recording, unless that was done before.
 
@@ -70,7 +70,7 @@ def prelabel_recording(
         params: how boxes become signs.
         out_folder: data/prelabels.
         params_hash: of everything but the model that the result depends on.
-        read_frames: yields the frames to look at.
+        read: yields the frames to look at.
 
     Returns:
         The file with the signs.
@@ -82,7 +82,7 @@ def prelabel_recording(
     marker = out_folder / "signs" / f"{key}.parquet"
     if not is_finished(out_folder, key):
         marker.unlink(missing_ok=True)
-        proposal = propose(read_frames(recording), runtime, params, recording)
+        proposal = propose(read(recording), runtime, params, recording)
         for part, rows in (("boxes", proposal.boxes), ("signs", proposal.signs)):
             tables.write(out_folder / part / f"{key}.parquet", PARTS[part], tables.from_rows(PARTS[part], rows))
     return marker
@@ -107,22 +107,79 @@ def prelabel_all(
     keys = {recording.recording_id: result_key(recording, runtime.model_id, params_hash) for recording in recordings}
     remove_strangers(out_folder, set(keys.values()))
     waiting = [recording for recording in recordings if not is_finished(out_folder, keys[recording.recording_id])]
-    failed: list[dict[str, str]] = []
-    stills: list[dict[str, str]] = []
+    failed = [row for row in skipped if row["reason"] not in (NOT_A_RECORDING, SAME_CONTENT)]
+    rows = list(skipped)
     ticker = _Ticker(waiting, progress)
     for recording in waiting:
-        bad: list[dict[str, str]] = []
-
-        def read(one: Recording, bad: list[dict[str, str]] = bad) -> Iterator[Frame]:
-            def note(path: Path, error: DataError) -> None:
-                bad.append(_skipped_row(f"{one.name}/{path.name}", error))
-
-            return ticker.count(one, read_video(one, fps=params.fps, on_bad=note))
-
         try:
-            prelabel_recording(recording, runtime, params, out_folder, params_hash, read)
-            stills += bad
+            prelabel_recording(recording, runtime, params, out_folder, params_hash, lambda one: ticker.count(_read(one, params.fps)))
         except DataError as error:
-            failed.append(_skipped_row(recording.name, error))
+            rows.append({"stage": "prelabel", "item": recording.name, "reason": error.what, "detail": str(error)})
+            failed.append(rows[-1])
         ticker.finish(recording)
-    return _conclude(out_folder, len(recordings), len(recordings) - len(waiting), failed, [*skipped, *stills], max_skipped)
+    tables.write(out_folder / "skipped.parquet", "skipped", tables.from_rows("skipped", rows))
+    lines = tuple(f"{row['item']}: {row['detail']}" for row in rows)
+    good = len(recordings) - sum(row["stage"] == "prelabel" for row in failed)
+    if len(failed) > max_skipped * (len(failed) + good):
+        raise DataError("too many recordings were left out", where=out_folder / "skipped.parquet",
+                        expected=f"at most {max_skipped:.0%} (data.max_skipped)",
+                        found=f"{len(failed)} of {len(failed) + good}:\n  " + "\n  ".join(lines[:20]) + "\n",
+                        todo="Repair or remove them, or raise data.max_skipped.")
+    return PrelabelReport(good, len(recordings) - len(waiting), read_signs(out_folder).num_rows, lines)
+
+
+def remove_strangers(out_folder: Path, keys: AbstractSet[str]) -> None:
+    """Delete results of other recordings, models or parameters, and what a killed run left half written."""
+    for part in PARTS:
+        for path in sorted((out_folder / part).glob("*")) + sorted((out_folder / part).glob(".*")):
+            if path.suffix != ".parquet" or path.stem not in keys:
+                path.unlink()
+
+
+def read_signs(out_folder: Path) -> pa.Table:
+    """Return the signs of all finished recordings, sorted by sign_id; none if nothing was labelled yet.
+
+    Raises:
+        DataError: a file is damaged or of another version.
+    """
+    return _read_part(out_folder, "signs")
+
+
+def read_boxes(out_folder: Path) -> pa.Table:
+    """Return the boxes of all finished recordings, sorted by box_id; none if nothing was labelled yet.
+
+    Raises:
+        DataError: a file is damaged, of another version, or missing.
+    """
+    return _read_part(out_folder, "boxes")
+
+
+def _read_part(out_folder: Path, part: str) -> pa.Table:
+    keys = sorted(path.stem for path in (out_folder / "signs").glob("*.parquet") if not path.name.startswith("."))
+    whole = pa.concat_tables([tables.empty(PARTS[part]), *(tables.read(out_folder / part / f"{key}.parquet", PARTS[part]) for key in keys)])
+    return whole.sort_by(tables.SPECS[PARTS[part]].key[0])
+
+
+def _read(recording: Recording, fps: float | None) -> Iterator[Frame]:
+    # A still that cannot be read is left out here; the stage that extracts frames lists it with its reason.
+    return read_frames(recording, fps=fps, on_bad=lambda path, error: None)
+
+
+class _Ticker:
+    """Counts frames over all recordings for a progress bar."""
+
+    def __init__(self, recordings: Sequence[Recording], progress: Progress) -> None:
+        self._progress = progress
+        self._total = sum(max(1, recording.frames) for recording in recordings)
+        self._before = 0
+
+    def count(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Pass frames on and tell how far they are."""
+        for frame in frames:
+            self._progress("frames", min(self._before + frame.index, self._total), self._total)
+            yield frame
+
+    def finish(self, recording: Recording) -> None:
+        """Tell that a recording is done."""
+        self._before += max(1, recording.frames)
+        self._progress("frames", self._before, self._total)

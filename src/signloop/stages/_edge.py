@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import yaml
@@ -180,6 +181,21 @@ def git_commit(project: Project) -> str:
     return head + ("+" if changed else "")
 
 
+def says_missing_library(error: BaseException) -> bool:
+    """Say which package to install if an import failed for want of a system library; returns whether that was so."""
+    if not isinstance(error, ImportError) or ".so" not in str(error):
+        return False
+    text = f"signloop: a system library is missing ({error}). On Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"
+    Console(stderr=True, soft_wrap=True).print(text, style="bold red", markup=False, highlight=False)
+    return True
+
+
+def last_resort(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Be `sys.excepthook` of a stage, whose imports fail before `guarded` can catch them."""
+    if not says_missing_library(error):
+        sys.__excepthook__(kind, error, trace)
+
+
 def guarded(act: Callable[[], None]) -> int:
     """Run an act; a known error is printed without a traceback. Returns the exit code: 0, 1 for a known error, 130 when interrupted."""
     console = Console(stderr=True, soft_wrap=True)
@@ -195,14 +211,8 @@ def guarded(act: Callable[[], None]) -> int:
         console.print(f"signloop: the system refused: {error}", style="bold red", markup=False, highlight=False)
         return 1
     except ImportError as error:
-        if ".so" not in str(error):
+        if not says_missing_library(error):
             raise
-        console.print(
-            f"signloop: a system library is missing ({error}). On Debian or Ubuntu: apt-get install libgl1 libglib2.0-0",
-            style="bold red",
-            markup=False,
-            highlight=False,
-        )
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Stage: prelabels and verified rounds in, data/queue out: what a person is asked, most useful first."""
+"""Stage: prelabels, frames and verified rounds in, data/queue out: what a person is asked, most useful first."""
 
 from signloop.core import tables
 from signloop.core.params import Params
@@ -10,7 +10,8 @@ from signloop.stages._edge import Project, log, run_stage
 
 def act(project: Project, params: Params) -> None:
     """Order the questions."""
-    queue = build(read_signs(project.data / "prelabels"), read_rounds(project.data / "verified"), params.queue)
+    frames = tables.read(project.data / "frames" / "frames.parquet", "frames")
+    queue = build(read_signs(project.data / "prelabels"), read_rounds(project.data / "verified"), params.queue, frames)
     tables.write(project.data / "queue" / "queue.parquet", "queue", queue)
     log.info("%d questions wait for the person", queue.num_rows)
 

@@ -9,8 +9,8 @@ from signloop.core.files import write_json
 from signloop.core.params import Prelabel
 from signloop.measure.score import score_crops, score_images, score_recordings
 from signloop.measure.truth import read_images, read_truth
-from signloop.prelabel.gallery import Runtime
 from signloop.prelabel.predict import Progress, predict_crops, predict_images, predict_recordings
+from signloop.prelabel.proposal import Runtime
 
 
 def images(runtime: Runtime, folder: Path, truth: Path, progress: Progress) -> dict[str, Any]:
