@@ -53,8 +53,8 @@ def test_a_film_gets_labels_crops_and_a_film_with_the_labels_drawn(
     drawn, plain = frames_of(out / "film.mp4"), frames_of(tmp_path / "my drive.avi")
     assert len(drawn) == len(plain) == 12
     assert drawn[0].shape == plain[0].shape
-    x, y, width, _ = truth["annotations"][-1]["bbox"]
-    blue, green, red = drawn[-1][y - 1, x + width // 2].tolist()
+    x, y, _, height = truth["annotations"][-1]["bbox"]
+    blue, green, red = drawn[-1][y + height // 2, x - 1].astype(int).tolist()
     assert green > max(red, blue) + 60  # the edge of the box
     crops = sorted(path.relative_to(out / "crops").parent.name for path in (out / "crops").rglob("*.png"))
     assert crops == ["004-red-ball"] * 8 + ["030-blue-cone"] * 4  # the four largest of each

@@ -22,13 +22,13 @@ MIN_PX = 64  # the smallest picture that a network is compiled for
 class _Costly(nn.Module):
     """The part of an anchor-free detector that costs: from a normalised batch to the outputs of its heads, level behind level."""
 
-    def __init__(self, detector: nn.Module) -> None:
+    def __init__(self, detector: Any) -> None:
         super().__init__()
         self.backbone, self.head = detector.backbone, detector.head
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map (batch, 3, H, W) to class logits, box offsets and centreness, (batch, places, 1 or 4)."""
-        out = self.head(list(self.backbone(images).values()))
+        out: dict[str, Tensor] = self.head(list(self.backbone(images).values()))
         return out["cls_logits"], out["bbox_regression"], out["bbox_ctrness"]
 
 

@@ -131,7 +131,7 @@ def prelabel_all(
 def remove_strangers(out_folder: Path, keys: AbstractSet[str]) -> None:
     """Delete results of other recordings, models or parameters, and what a killed run left half written."""
     for part in PARTS:
-        for path in sorted((out_folder / part).glob("*")) + sorted((out_folder / part).glob(".*")):
+        for path in sorted((out_folder / part).glob("*")):
             if path.suffix != ".parquet" or path.stem not in keys:
                 path.unlink()
 
