@@ -1,6 +1,7 @@
 """A world of three coloured shapes that are no road signs: films with exact truth, and a model that sees by colour alone."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
+from signloop.core import tables
 from signloop.core.boxes import Boxes, clip
 from signloop.core.params import Params, parse
+from signloop.core.rounds import publish_round
 from signloop.core.taxonomy import Taxonomy
+from signloop.frames.video import open_recording
 from signloop.prelabel.proposal import Runtime
 from signloop.stages import _edge
 
@@ -28,7 +32,9 @@ SHAPES: dict[str, Any] = {
     ],
 }
 COLOURS = {4: (220, 30, 30), 11: (30, 200, 40), 30: (40, 50, 230)}  # RGB
+AT = datetime(2024, 5, 1, tzinfo=UTC)
 MakeFilms = Callable[..., dict[str, Any]]
+Publish = Callable[[Path, dict[str, Any], Params], Path]
 
 
 class Seer:
@@ -138,3 +144,33 @@ def make_films() -> MakeFilms:
         }
 
     return make
+
+
+@pytest.fixture(scope="session")
+def publish_truth() -> Publish:
+    """A function (data folder, truth, params) that publishes the truth of its films, as if a person had drawn every box."""
+
+    def publish(data: Path, truth: dict[str, Any], params: Params) -> Path:
+        ids = {v["id"]: open_recording(data / "recordings" / v["file_name"], FPS).recording_id for v in truth["videos"]}
+        frames = {image["id"]: f"{ids[image['video_id']]}/{image['frame_index']:06d}" for image in truth["images"]}
+        rows = []
+        for a in truth["annotations"]:
+            x, y, w, h = map(float, a["bbox"])
+            frame_id = frames[a["image_id"]]
+            about = {"round": -1, "box_id": f"{frame_id}/added/{a['id']}", "annotator": "ann", "frame_id": frame_id, "seen": True}
+            sign = {"sign_id": f"{frame_id.split('/')[0]}/truth/{a['track_id']}", "class_id": a["category_id"], "verdict": "added"}
+            corners = {"x1": x, "y1": y, "x2": x + w, "y2": y + h}
+            rows.append(about | sign | corners | {"model_id": None, "seconds": None, "verified_at": AT})
+        looked = [{"round": -1, "frame_id": f, "annotator": "ann", "complete": True} for f in frames.values()]
+        return publish_round(
+            data / "verified",
+            label="seed",
+            boxes=tables.from_rows("verified_boxes", rows),
+            frames=tables.from_rows("verified_frames", looked),
+            units=dict.fromkeys(ids.values(), "video"),
+            val_share=params.data.val_share,
+            test_share=params.data.test_share,
+            meta={},
+        )
+
+    return publish

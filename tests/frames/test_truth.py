@@ -347,9 +347,7 @@ def test_a_crop_that_cannot_be_written_is_an_error(world: World, monkeypatch: py
     name=st.text(max_size=8),
     wanted=st.integers(0, 4),
 )
-def test_backgrounds_touch_no_label(
-    size: tuple[int, int], places: list[tuple[float, float, float, float]], name: str, wanted: int
-) -> None:
+def test_backgrounds_touch_no_label(size: tuple[int, int], places: list[tuple[float, float, float, float]], name: str, wanted: int) -> None:
     width, height = size
     boxes = np.array([[x, y, x + w, y + h] for x, y, w, h in places], np.float32).reshape(-1, 4)
     frame = {"frame_id": name, "width": width, "height": height}

@@ -6,10 +6,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from signloop.core import tables
 from signloop.core.params import Params, parse
 from signloop.core.taxonomy import Taxonomy
+from signloop.models.bundle import write_bundle, write_network
+from signloop.models.classifier import Classifier
+from signloop.models.detector import build_detector
 from signloop.stages import _edge
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -114,3 +118,21 @@ def truth_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table = "truth_frames" if name == "frames" else name
         tables.write(folder / f"{name}.parquet", table, tables.from_rows(table, rows))
     return folder
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory, fast: Params) -> Path:
+    """Two untrained networks, written as a training writes them."""
+    folder = tmp_path_factory.mktemp("networks")
+    torch.manual_seed(0)
+    write_network(folder, "detector", build_detector(fast.detector), {"params": fast.detector.model_dump()})
+    card = {"params": fast.classifier.model_dump(), "taxonomy": fast.taxonomy.model_dump()}
+    write_network(folder, "classifier", Classifier(fast.classifier, len(fast.taxonomy)), card)
+    return folder
+
+
+@pytest.fixture
+def folder(networks: Path, tmp_path: Path) -> Path:
+    """A bundle of them."""
+    write_bundle(networks, networks, {"temperature": 2.0}, tmp_path / "bundle")
+    return tmp_path / "bundle"

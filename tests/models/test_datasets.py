@@ -17,7 +17,6 @@ from signloop.models.datasets import (
     crop_truths,
     frame_truths,
     hide,
-    read_image,
 )
 
 
@@ -68,11 +67,6 @@ def test_nothing_to_learn_from_is_said(fast: Params, taxonomy: Taxonomy) -> None
         DetectionCrops([], fast.detector, 1, 0, 0)
     with pytest.raises(DataError, match="no labelled training crop"):
         ClassificationCrops(CropTruth([], np.zeros(0, np.float32), np.zeros(0, np.int64), []), fast.classifier, taxonomy, 1, 0)
-
-
-def test_a_missing_picture_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot be read .*gone\.png"):
-        read_image(tmp_path / "gone.png")
 
 
 def test_crops_carry_positions_in_the_taxonomy(truth_folder: Path, taxonomy: Taxonomy) -> None:

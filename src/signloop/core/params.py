@@ -71,7 +71,7 @@ class Detector(Group):
         backbone: timm model name (light FCOS only; None for the torchvision detectors).
         weights: an entry of `models.pretrained`: imagenet-lite0, torchvision:<name>, timm:<model.tag>, file:<path>, none.
         frozen_blocks: early blocks of the backbone that keep their pretrained weights (light FCOS on an EfficientNet-like backbone).
-        channels, head_convs: width of the feature pyramid (a multiple of 32) and depth of the two heads (light FCOS only).
+        channels, head_convs: width of the feature pyramid and depth of the two heads (light FCOS only).
         crop_px: side of the square training crops, px of the scaled frame.
         scale_min, scale_max: range of the random zoom before a crop is cut.
         exposure: strength of the random brightness and contrast change.

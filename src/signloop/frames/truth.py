@@ -20,6 +20,7 @@ from signloop.core.files import sha256_json
 from signloop.core.params import Data
 from signloop.core.rounds import Verified, read_rounds
 from signloop.core.taxonomy import Taxonomy
+from signloop.frames.images import read_image
 
 ROLE_OF = {
     "accepted": "positive",
@@ -169,9 +170,7 @@ def _crops(source: Path, frame: Row, boxes: list[Row], out: Path, data: Data, ta
             wanted.append({**box, "box_id": name, "sign_id": name, "role": "negative", "origin": "background"})
     if not wanted:
         return []
-    image = cv2.imread(str(source), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError("an extracted frame cannot be read", where=source, todo="Delete data/frames and run `dvc repro`.")
+    image = read_image(source)
     return [_save(image, box, frame["split"], out, data, taxonomy) for box in wanted]
 
 

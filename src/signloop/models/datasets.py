@@ -21,6 +21,7 @@ from signloop.core.boxes import clip, inside_share
 from signloop.core.errors import DataError
 from signloop.core.params import Classifier, Detector
 from signloop.core.taxonomy import Taxonomy
+from signloop.frames.images import read_image
 from signloop.models.classifier import cut
 from signloop.models.detector import to_tensor
 
@@ -42,19 +43,6 @@ class FrameTruth:
     path: Path
     positives: NDArray[np.float32]
     ignored: NDArray[np.float32]
-
-
-def read_image(path: Path) -> Image:
-    """Read a picture as uint8 (H, W, 3) RGB.
-
-    Raises:
-        DataError: missing or undecodable.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError("a picture cannot be read", where=path, todo="Delete data/truth and run `dvc repro`.")
-    rgb: Image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return rgb
 
 
 def frame_truths(folder: Path, frames: pa.Table, truth: pa.Table, split: str) -> list[FrameTruth]:

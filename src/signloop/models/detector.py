@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import detection
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.fcos import FCOS, FCOSHead
+from torchvision.models.detection.fcos import FCOS, FCOSClassificationHead, FCOSHead, FCOSRegressionHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork
 
@@ -76,12 +76,17 @@ def _fcos_lite(cfg: Detector) -> nn.Module:
     backbone = Pyramid(cfg.backbone, cfg.channels)
     load_pretrained(backbone.body, cfg.weights, cfg.backbone)
     _freeze(backbone.body, cfg.frozen_blocks)
+    head = FCOSHead(cfg.channels, 1, 1, num_convs=cfg.head_convs)
+    # Without group norm: its statistics are those of the whole picture, and on whole frames the boxes came out half as
+    # large again as on the crops that were learnt.
+    head.classification_head = FCOSClassificationHead(cfg.channels, 1, 1, cfg.head_convs, norm_layer=nn.Identity)
+    head.regression_head = FCOSRegressionHead(cfg.channels, 1, cfg.head_convs, norm_layer=nn.Identity)
     anchors = AnchorGenerator(tuple((stride,) for stride in STRIDES), ((1.0,),) * len(STRIDES))
     model: nn.Module = FCOS(
         backbone,
         num_classes=1,
         anchor_generator=anchors,
-        head=FCOSHead(cfg.channels, 1, 1, num_convs=cfg.head_convs),
+        head=head,
         image_mean=[0.5] * 3,
         image_std=[0.5] * 3,
         score_thresh=cfg.min_score,

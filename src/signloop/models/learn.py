@@ -14,6 +14,7 @@ from signloop.core.boxes import Boxes
 from signloop.core.files import write_json
 from signloop.core.params import Detector, Params
 from signloop.core.taxonomy import Taxonomy
+from signloop.frames.images import read_image
 from signloop.measure import plots
 from signloop.measure.classification import confusion_matrix, macro_f1, top1
 from signloop.measure.detection import precision_recall_curve, summarise
@@ -30,7 +31,6 @@ from signloop.models.datasets import (
     collate_detection,
     crop_truths,
     frame_truths,
-    read_image,
 )
 from signloop.models.detector import NETWORKS, build_detector, detect
 from signloop.models.fit import History, fit, seed_everything

@@ -27,8 +27,11 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     """
     raw, truth = _checked(logits), np.asarray(labels, np.int64)
     if not len(raw) or truth.shape != (len(raw),) or truth.min() < 0 or truth.max() >= raw.shape[1]:
-        raise DataError("a temperature needs crops and, for each, the position of its class", expected=f"{raw.shape} logits",
-                        found=f"{truth.shape} labels {truth[:5].tolist()}")
+        raise DataError(
+            "a temperature needs crops and, for each, the position of its class",
+            expected=f"{raw.shape} logits",
+            found=f"{truth.shape} labels {truth[:5].tolist()}",
+        )
 
     def loss(log_temperature: float) -> float:
         scaled = log_softmax(raw / np.exp(log_temperature), axis=1)

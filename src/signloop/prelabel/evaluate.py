@@ -12,6 +12,7 @@ from signloop.core import tables
 from signloop.core.boxes import Boxes
 from signloop.core.files import write_json
 from signloop.core.params import Prelabel
+from signloop.frames.images import read_image
 from signloop.frames.truth import test_version
 from signloop.measure import plots
 from signloop.measure.classification import confusion_matrix
@@ -27,7 +28,6 @@ from signloop.prelabel.predict import (
     boxes_with_scores,
     name_boxes,
     propose_stored,
-    read_image,
     sign_entries,
     sign_truth,
     split_truth,

@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from signloop.core.boxes import Boxes
-from signloop.core.errors import DataError
 from signloop.core.params import Prelabel
+from signloop.frames.images import read_image
 from signloop.frames.video import Frame, Recording, open_recording, read_frames
 from signloop.measure.matching import TruthFrame
 from signloop.measure.truth import TruthRecordings, parse_truth
@@ -23,18 +23,6 @@ from signloop.prelabel.propose import propose
 Progress = Callable[[str, int, int], None]
 NamedBoxes = tuple[Boxes, NDArray[np.int64]]
 NO_CLASS = -1
-
-
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as uint8 (H, W, 3) RGB.
-
-    Raises:
-        DataError: missing or undecodable.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError("a picture cannot be read", where=path)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def name_boxes(runtime: Runtime, image: NDArray[np.uint8], boxes: Boxes, min_score: float = 0.0) -> NamedBoxes:

@@ -53,7 +53,10 @@ class Proposal:
 
 
 def to_proposal(
-    named: Sequence[tuple[Track, Vote]], frames: list[tuple[int, float, Boxes]], recording: Recording, runtime: Runtime,
+    named: Sequence[tuple[Track, Vote]],
+    frames: list[tuple[int, float, Boxes]],
+    recording: Recording,
+    runtime: Runtime,
 ) -> Proposal:
     """Number the signs in the order given and write their rows; in this version a person is asked about every sign."""
     boxes, signs = [], []
@@ -61,13 +64,23 @@ def to_proposal(
         sign_id = f"{recording.recording_id}/{runtime.model_id}/{number:04d}"
         boxes += box_rows(track, sign_id, recording.recording_id, runtime.model_id)
         ids = runtime.taxonomy.ids
-        signs.append({
-            "sign_id": sign_id, "recording_id": recording.recording_id, "first_index": int(track.indices[0]),
-            "last_index": int(track.indices[-1]), "n_boxes": len(track),
-            "class_id": None if result.class_index is None else ids[result.class_index],
-            "confidence": result.confidence, "margin": result.margin, "top_ids": [ids[i] for i in result.top_indices],
-            "top_confidences": list(result.top_confidences), "decision": "ask", "reason": "every sign is asked",
-            "model_id": runtime.model_id})
+        signs.append(
+            {
+                "sign_id": sign_id,
+                "recording_id": recording.recording_id,
+                "first_index": int(track.indices[0]),
+                "last_index": int(track.indices[-1]),
+                "n_boxes": len(track),
+                "class_id": None if result.class_index is None else ids[result.class_index],
+                "confidence": result.confidence,
+                "margin": result.margin,
+                "top_ids": [ids[i] for i in result.top_indices],
+                "top_confidences": list(result.top_confidences),
+                "decision": "ask",
+                "reason": "every sign is asked",
+                "model_id": runtime.model_id,
+            }
+        )
     return Proposal(boxes, signs, frames)
 
 
@@ -76,8 +89,20 @@ def box_rows(track: Track, sign_id: str, recording_id: str, model_id: str) -> li
     rows = []
     for i, index in enumerate(track.indices.tolist()):
         x1, y1, x2, y2 = track.xyxy[i].tolist()
-        rows.append({
-            "box_id": f"{sign_id}/{index:06d}", "frame_id": f"{recording_id}/{index:06d}", "sign_id": sign_id, "index": index,
-            "time_s": float(track.times_s[i]), "x1": x1, "y1": y1, "x2": x2, "y2": y2, "score": float(track.scores[i]),
-            "interpolated": bool(track.interpolated[i]), "model_id": model_id})
+        rows.append(
+            {
+                "box_id": f"{sign_id}/{index:06d}",
+                "frame_id": f"{recording_id}/{index:06d}",
+                "sign_id": sign_id,
+                "index": index,
+                "time_s": float(track.times_s[i]),
+                "x1": x1,
+                "y1": y1,
+                "x2": x2,
+                "y2": y2,
+                "score": float(track.scores[i]),
+                "interpolated": bool(track.interpolated[i]),
+                "model_id": model_id,
+            }
+        )
     return rows

@@ -1,11 +1,7 @@
 """Scored boxes of successive frames in, one track per physical sign out, at 2 to 30 frames a second from a moving camera.
 
-Approach a sign at a steady speed, and its inverse size q = 1 / size falls linearly with time, while its centre moves away from the
-point the camera drives towards, so that u = (centre - that point) / size stays the same. If the point is assumed in the wrong place
-(here it is always the middle of the frame), or the camera turns, u drifts, again linearly in time. So in the coordinates (u, q) all
-of these are motions of constant velocity, however sparse the frames: one linear Kalman filter per sign (1960) predicts them, and its
-uncertainty says how far off a box may be. Boxes go to signs by an optimal assignment (Kuhn 1955), good boxes first, weak ones only to
-signs that are left over (the idea of ByteTrack, Zhang et al. 2022).
+`motion` predicts where each sign will be, `associate` decides which box is whose: good boxes first, weak ones only for signs that are
+left over (the idea of ByteTrack, Zhang et al. 2022). Here a sign begins, ends, and its gaps are bridged.
 """
 
 from collections.abc import Sequence
@@ -13,32 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
-from signloop.core.boxes import Boxes, area, clip, intersection
+from signloop.core.boxes import Boxes, area, clip
 from signloop.core.errors import DataError
 from signloop.core.params import Prelabel
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-# What is known of cameras in cars and of detectors; every value is a standard deviation and may be wrong by half without much harm.
-CENTRE_NOISE = 0.07  # of a detected centre, in sizes
-SIZE_NOISE = 0.09  # of a detected size, relative
-CUT_NOISE = 3.0  # factor on both for a box at the border of the frame, which may show a part of the sign only
-SHAPE_NOISE = 0.4  # of the logarithm of width / height
-SHAKE = 0.004  # of the camera from frame to frame, in frame widths
-DRIFT = 0.05  # of the picture because the camera turns or is tilted, in frame widths a second
-TURNING = 0.1  # change of that drift within a second, in frame widths a second
-CLOSING = 0.35  # 1 / (time until the camera passes a new sign), 1/s: mean and deviation
-BRAKING = 0.5  # change of that rate within a second, 1/s
-# Decisions.
-GATE = 25.0  # squared distance, in deviations over the four numbers of a box, up to which a box may be the sign's
-FASTEST = 0.25  # a sign does not grow to more than 1 / this of its size between two looks
-SAME = 0.4  # a box of which this share lies in a taken box, or the other way round, begins no sign of its own
-BORDER_PX = 2.0
-SMALLEST_PX = 1.0  # smaller boxes count as this large; keeps 1 / size finite
-IMPOSSIBLE = 1e9
+from signloop.prelabel.associate import Ints, assign, strangers
+from signloop.prelabel.motion import Floats, Motion, View
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,21 +85,22 @@ class Tracker:
         self._last = (index, time_s)
         self._end([sign for sign in self._signs if sign.is_lost(time_s, self._params.max_gap_s)])
         for sign in self._signs:
-            sign.predict(time_s, self._frame[0])
-        view = _View.of(boxes, self._frame)
+            sign.motion.predict(time_s)
+        view = View.of(boxes, self._frame)
         owner = np.full(len(boxes), -1, np.int64)
         strong = boxes.scores >= self._params.start_score
         weak = ~strong & (boxes.scores >= self._params.keep_score)
         for level in (strong, weak):
-            for sign, box in _assign([sign for sign in self._signs if sign.number not in owner], view, np.flatnonzero(level)):
-                sign.correct(view, box)
-                owner[box] = sign.number
-        for box in _strangers(view.xyxy, strong, owner):
-            self._signs.append(_Sign.begin(self._begun, time_s, view, box, self._frame[0]))
+            free = [sign for sign in self._signs if sign.number not in owner]
+            for i, box in assign([sign.motion for sign in free], view, np.flatnonzero(level)):
+                free[i].motion.correct(view, box)
+                owner[box] = free[i].number
+        for box in strangers(boxes, strong, owner):
+            self._signs.append(_Sign(self._begun, Motion.begin(time_s, view, box, self._frame[0])))
             owner[box] = self._begun
             self._begun += 1
         for sign in self._signs:
-            sign.note(index, time_s, view, owner)
+            sign.note(index, time_s, boxes, owner)
         return owner
 
     def finish(self) -> list[Track]:
@@ -159,46 +136,21 @@ class Stills:
         owner = np.full(len(boxes), -1, np.int64)
         for i in np.flatnonzero(boxes.scores >= self._params.start_score):
             owner[i] = len(self._tracks)
-            self._tracks.append(Track(len(self._tracks), np.array([index], np.int32), np.array([time_s]), boxes.xyxy[i : i + 1],
-                                      boxes.scores[i : i + 1], np.zeros(1, np.bool_)))
+            self._tracks.append(
+                Track(
+                    len(self._tracks),
+                    np.array([index], np.int32),
+                    np.array([time_s]),
+                    boxes.xyxy[i : i + 1],
+                    boxes.scores[i : i + 1],
+                    np.zeros(1, np.bool_),
+                )
+            )
         return owner
 
     def finish(self) -> list[Track]:
         """Return all signs in the order in which they were seen."""
         return list(self._tracks)
-
-
-@dataclass(frozen=True, eq=False)
-class _View:
-    """The boxes of a frame as a filter measures them.
-
-    Attributes:
-        xyxy, scores: of the detector, in double precision.
-        measured: (ux, uy, q) of each box, (boxes, 3).
-        noise: covariance of that, (boxes, 3, 3); an error of the size moves u along its own direction.
-        shape: logarithm of width / height, (boxes,).
-    """
-
-    xyxy: Floats
-    scores: Floats
-    measured: Floats
-    noise: Floats
-    shape: Floats
-
-    @classmethod
-    def of(cls, boxes: Boxes, frame: Floats) -> "_View":
-        xyxy = boxes.xyxy.astype(np.float64)
-        sides = np.maximum(xyxy[:, 2:] - xyxy[:, :2], SMALLEST_PX)
-        q = 1 / np.sqrt(sides.prod(axis=1))
-        u = ((xyxy[:, :2] + xyxy[:, 2:]) / 2 - frame / 2) * q[:, None]
-        measured = np.column_stack([u, q])
-        is_cut = (xyxy[:, :2] < BORDER_PX).any(axis=1) | (xyxy[:, 2:] > frame - BORDER_PX).any(axis=1)
-        factor = np.where(is_cut, CUT_NOISE, 1.0)
-        centre = (factor * CENTRE_NOISE) ** 2 + (SHAKE * frame[0] * q) ** 2 + (0.5 * q) ** 2  # a detector is never better than half a px
-        size = (factor * SIZE_NOISE) ** 2 + (0.7 * q) ** 2  # two edges, half a px each
-        noise = size[:, None, None] * measured[:, :, None] * measured[:, None, :]
-        noise[:, [0, 1], [0, 1]] += centre[:, None]
-        return cls(xyxy, boxes.scores.astype(np.float64), measured, noise, np.log(sides[:, 0] / sides[:, 1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,91 +169,30 @@ class _Sign:
 
     Attributes:
         number: of the sign.
-        time_s: the time for which `state` holds.
-        state: ux, uy, q and their changes a second, (6,).
-        covariance: of the state, (6, 6).
-        shape: logarithm of width / height.
+        motion: where it is.
         looks: frames since its first box.
         hits, misses: boxes in all, and frames without one since the last.
     """
 
     number: int
-    time_s: float
-    state: Floats
-    covariance: Floats
-    shape: float
+    motion: Motion
     looks: list[_Look] = field(default_factory=list)
     hits: int = 0
     misses: int = 0
-
-    @classmethod
-    def begin(cls, number: int, time_s: float, view: _View, box: int, frame_width: float) -> "_Sign":
-        q = view.measured[box, 2]
-        covariance = np.zeros((6, 6))
-        covariance[:3, :3] = view.noise[box]
-        covariance[3:, 3:] = np.diag((np.array([DRIFT * frame_width, DRIFT * frame_width, CLOSING]) * q) ** 2)
-        state = np.concatenate([view.measured[box], [0.0, 0.0, -CLOSING * q]])
-        return cls(number, time_s, state, covariance, float(view.shape[box]))
 
     def is_lost(self, time_s: float, max_gap_s: float) -> bool:
         """Tell whether the sign has ended: unseen for too long, or for more looks than it had boxes, which ends false flashes early."""
         return self.misses > self.hits or time_s - self.looks[-1 - self.misses].time_s > max_gap_s
 
-    def predict(self, time_s: float, frame_width: float) -> None:
-        """Move the state to a later time."""
-        dt, q = time_s - self.time_s, self.state[2]
-        move = np.eye(6)
-        move[[0, 1, 2], [3, 4, 5]] = dt
-        change = np.diag((np.array([TURNING * frame_width, TURNING * frame_width, BRAKING]) * q) ** 2)
-        growth = np.block([[change * dt**3 / 3, change * dt**2 / 2], [change * dt**2 / 2, change * dt]])
-        self.state = move @ self.state
-        self.covariance = move @ self.covariance @ move.T + growth
-        self.state[2] = max(self.state[2], FASTEST * q)
-        self.time_s = time_s
-
-    def judge(self, view: _View, level: Ints) -> Floats:
-        """Return how badly each box of `level` fits, (boxes,): -2 log density over px and log size; IMPOSSIBLE past the gate."""
-        spread = self.covariance[:3, :3] + view.noise[level]
-        error = view.measured[level] - self.state[:3]
-        distance = (error * np.linalg.solve(spread, error[:, :, None])[:, :, 0]).sum(axis=1)
-        distance += ((view.shape[level] - self.shape) / SHAPE_NOISE) ** 2
-        cost = distance + np.linalg.slogdet(spread)[1] - 6 * np.log(view.measured[level, 2])  # d(u, q) = q^3 d(centre, log size)
-        return np.asarray(np.where(distance <= GATE, cost, IMPOSSIBLE))
-
-    def correct(self, view: _View, box: int) -> None:
-        """Take a box into the state."""
-        gain = np.linalg.solve(self.covariance[:3, :3] + view.noise[box], self.covariance[:3]).T
-        self.state = self.state + gain @ (view.measured[box] - self.state[:3])
-        self.state[2] = max(self.state[2], FASTEST * view.measured[box, 2])
-        covariance = self.covariance - gain @ self.covariance[:3]
-        self.covariance = (covariance + covariance.T) / 2
-        self.shape += 0.3 * (float(view.shape[box]) - self.shape)
-
-    def note(self, index: int, time_s: float, view: _View, owner: Ints) -> None:
+    def note(self, index: int, time_s: float, boxes: Boxes, owner: Ints) -> None:
         """Remember the box of this frame, or that there was none."""
         mine = np.flatnonzero(owner == self.number)
         if len(mine):
-            self.looks.append(_Look(index, time_s, view.xyxy[mine[0]], float(view.scores[mine[0]])))
+            self.looks.append(_Look(index, time_s, boxes.xyxy[mine[0]].astype(np.float64), float(boxes.scores[mine[0]])))
             self.hits, self.misses = self.hits + 1, 0
         else:
             self.looks.append(_Look(index, time_s, None, 0.0))
             self.misses += 1
-
-
-def _assign(signs: Sequence[_Sign], view: _View, level: Ints) -> list[tuple[_Sign, int]]:
-    """Pair signs with boxes of `level` so that as many as possible fit and the sum of their costs is the least."""
-    if not signs or not len(level):
-        return []
-    cost = np.stack([sign.judge(view, level) for sign in signs])
-    rows, columns = linear_sum_assignment(cost)
-    return [(signs[i], int(level[j])) for i, j in zip(rows, columns, strict=True) if cost[i, j] < IMPOSSIBLE]
-
-
-def _strangers(xyxy: Floats, strong: NDArray[np.bool_], owner: Ints) -> list[int]:
-    """Return the strong boxes that no sign took and that are not a second box of a sign that took one."""
-    free, taken = np.flatnonzero(strong & (owner < 0)), np.flatnonzero(owner >= 0)
-    shared = intersection(xyxy[free], xyxy[taken]) / np.minimum(area(xyxy[free])[:, None], area(xyxy[taken])[None])
-    return [int(i) for i in free[(shared < SAME).all(axis=1)]]
 
 
 def _bridge(sign: _Sign, frame: Floats) -> Track:

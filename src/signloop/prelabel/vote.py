@@ -64,8 +64,10 @@ def vote(probs: ArrayLike, weights: ArrayLike) -> Vote:
     """
     opinions, trusted = np.asarray(probs, np.float64), np.asarray(weights, np.float64)
     if opinions.ndim != 2 or not len(opinions) or opinions.shape[1] < 2 or trusted.shape != (len(opinions),):
-        raise DataError("a vote needs at least one crop, two columns and a weight for each crop",
-                        found=f"probabilities {opinions.shape}, weights {trusted.shape}")
+        raise DataError(
+            "a vote needs at least one crop, two columns and a weight for each crop",
+            found=f"probabilities {opinions.shape}, weights {trusted.shape}",
+        )
     if not (np.isfinite(opinions).all() and np.isfinite(trusted).all() and (trusted >= 0).all() and trusted.sum() > 0):
         raise DataError("a vote needs finite probabilities and weights >= 0 that are not all zero", found=trusted[:5].tolist())
     pooled = np.exp(trusted @ np.log(np.maximum(opinions, FLOOR)) / trusted.sum())
@@ -74,5 +76,10 @@ def vote(probs: ArrayLike, weights: ArrayLike) -> Vote:
     best, second = int(order[0]), int(order[1])
     nothing = len(pooled) - 1
     top = tuple(int(i) for i in order if i != nothing)[:TOP]
-    return Vote(None if best == nothing else best, float(pooled[best]), float(pooled[best] - pooled[second]), top,
-                tuple(float(pooled[i]) for i in top))
+    return Vote(
+        None if best == nothing else best,
+        float(pooled[best]),
+        float(pooled[best] - pooled[second]),
+        top,
+        tuple(float(pooled[i]) for i in top),
+    )

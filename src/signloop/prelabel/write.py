@@ -40,8 +40,10 @@ class PrelabelReport:
 
     def __str__(self) -> str:
         lines = "".join(f"\n  {line}" for line in self.skipped)
-        return (f"{self.signs} signs in {self.recordings} recordings, {self.reused} of them labelled before, "
-                f"{len(self.skipped)} entries left out{lines}")
+        return (
+            f"{self.signs} signs in {self.recordings} recordings, {self.reused} of them labelled before, "
+            f"{len(self.skipped)} entries left out{lines}"
+        )
 
 
 def result_key(recording: Recording, model_id: str, params_hash: str) -> str:
@@ -60,7 +62,12 @@ def is_finished(out_folder: Path, key: str) -> bool:
 
 
 def prelabel_recording(
-    recording: Recording, runtime: Runtime, params: Prelabel, out_folder: Path, params_hash: str, read: ReadFrames,
+    recording: Recording,
+    runtime: Runtime,
+    params: Prelabel,
+    out_folder: Path,
+    params_hash: str,
+    read: ReadFrames,
 ) -> Path:
     """Label one recording, unless that was done before.
 
@@ -89,8 +96,14 @@ def prelabel_recording(
 
 
 def prelabel_all(
-    recordings: Sequence[Recording], skipped: Sequence[dict[str, str]], runtime: Runtime, params: Prelabel, out_folder: Path,
-    params_hash: str, max_skipped: float, progress: Progress,
+    recordings: Sequence[Recording],
+    skipped: Sequence[dict[str, str]],
+    runtime: Runtime,
+    params: Prelabel,
+    out_folder: Path,
+    params_hash: str,
+    max_skipped: float,
+    progress: Progress,
 ) -> PrelabelReport:
     """Label all recordings that have no result yet and delete the results of others.
 
@@ -121,10 +134,13 @@ def prelabel_all(
     lines = tuple(f"{row['item']}: {row['detail']}" for row in rows)
     good = len(recordings) - sum(row["stage"] == "prelabel" for row in failed)
     if len(failed) > max_skipped * (len(failed) + good):
-        raise DataError("too many recordings were left out", where=out_folder / "skipped.parquet",
-                        expected=f"at most {max_skipped:.0%} (data.max_skipped)",
-                        found=f"{len(failed)} of {len(failed) + good}:\n  " + "\n  ".join(lines[:20]) + "\n",
-                        todo="Repair or remove them, or raise data.max_skipped.")
+        raise DataError(
+            "too many recordings were left out",
+            where=out_folder / "skipped.parquet",
+            expected=f"at most {max_skipped:.0%} (data.max_skipped)",
+            found=f"{len(failed)} of {len(failed) + good}:\n  " + "\n  ".join(lines[:20]) + "\n",
+            todo="Repair or remove them, or raise data.max_skipped.",
+        )
     return PrelabelReport(good, len(recordings) - len(waiting), read_signs(out_folder).num_rows, lines)
 
 

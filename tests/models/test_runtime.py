@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from signloop.core.params import Params
+from signloop.models.bundle import read_bundle, write_bundle, write_network
+from signloop.models.detector import build_detector, detect
+from signloop.models.runtime import Runtime, has_bf16
+
+CPU = torch.device("cpu")
+
+
+def _frame(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.random.default_rng(height).integers(0, 255, (height, width, 3)).astype(np.uint8)
+
+
+def test_the_compiled_detector_agrees_with_pytorch(folder: Path) -> None:
+    eager, runtime = read_bundle(folder), Runtime(read_bundle(folder), CPU)
+    assert runtime.backend == "OpenVINO f32"
+    for frame in (_frame(96, 128), _frame(90, 131)):  # a multiple of the strides, and one that is padded
+        expected = detect(eager.detector, [frame], eager.detector_params, CPU)[0]
+        found = runtime.detect([frame])[0]
+        assert len(found) == len(expected)
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
+        np.testing.assert_allclose(found.xyxy[:3], expected.xyxy[:3], atol=0.5)
+
+
+def test_other_detectors_run_in_pytorch(networks: Path, fast: Params, tmp_path: Path) -> None:
+    cfg = fast.detector.model_copy(update={"network": "ssdlite320_mobilenet_v3_large", "weights": "none", "max_boxes": 3})
+    write_network(tmp_path, "detector", build_detector(cfg), {"params": cfg.model_dump()})
+    write_bundle(tmp_path, networks, {"temperature": 1.0}, tmp_path / "bundle")
+    runtime = Runtime(read_bundle(tmp_path / "bundle"), CPU)
+    assert runtime.backend == "PyTorch f32 on cpu"
+    assert len(runtime.detect([_frame(64, 64)])[0]) <= 3
+    assert runtime.classify([runtime.cut(_frame(64, 64), [0, 0, 30, 30])]).shape == (1, 4)
+
+
+def test_auto_takes_what_the_processor_has(folder: Path) -> None:
+    assert Runtime(read_bundle(folder), CPU, "auto").reduced == has_bf16(CPU)
+
+
+def test_the_runtime_gives_boxes_crops_and_probabilities(folder: Path) -> None:
+    runtime = Runtime(read_bundle(folder), CPU)
+    image = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
+    assert [len(boxes) >= 0 for boxes in runtime.detect([image, image])] == [True, True]
+    crop = runtime.cut(image, [10, 10, 40, 40])
+    assert crop.shape == (32, 32, 3)
+    probs = runtime.classify([crop, crop])
+    np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-5)
+    assert probs.shape == (2, 4)
+    assert runtime.classify([]).shape == (0, 4)
+    hot = runtime.logits([crop])[0]
+    np.testing.assert_allclose(probs[0], np.exp(hot / 2) / np.exp(hot / 2).sum(), rtol=1e-4)
+
+
+def test_reduced_precision_stays_close(folder: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    exact, reduced = (Runtime(read_bundle(folder), CPU, precision).classify([image[:32, :32]]) for precision in ("32", "bf16"))
+    np.testing.assert_allclose(exact, reduced, atol=0.02)
