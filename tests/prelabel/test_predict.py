@@ -43,7 +43,7 @@ def test_stills_are_labelled_by_name(seer: Runtime, tmp_path: Path) -> None:
     found = predict_images(seer, tmp_path, ["a.png", "ü b.png"], silent)
     assert [(len(boxes), ids.tolist()) for boxes, ids in found.values()] == [(2, [4, 4]), (0, [])]
     assert sorted(map(tuple, found["a.png"][0].xyxy.tolist())) == [(10, 10, 30, 30), (60, 40, 80, 60)]
-    with pytest.raises(DataError, match=r"cannot be read .*missing\.png"):
+    with pytest.raises(DataError, match=r"cannot be opened .*missing\.png"):
         predict_images(seer, tmp_path, ["missing.png"], silent)
 
 

@@ -12,8 +12,9 @@ from signloop.core.params import Prelabel
 from signloop.prelabel.track import Stills, Track, Tracker
 
 WIDTH, HEIGHT, FOCAL = 1280, 720, 1100.0
-PARAMS = Prelabel(fps=None, start_score=0.4, keep_score=0.15, min_boxes=2, sure_score=0.7, max_gap_s=1.1, crops_per_sign=8,
-                  precision="32", batch=2)
+PARAMS = Prelabel(
+    fps=None, start_score=0.4, keep_score=0.15, min_boxes=2, sure_score=0.7, max_gap_s=1.1, crops_per_sign=8, precision="32", batch=2
+)
 Sign = tuple[float, float, float, float]  # right of the camera, below it, ahead at time 0, side; metres
 POLE: tuple[Sign, ...] = ((4.0, -1.5, 50.0, 0.7), (4.0, -0.75, 50.0, 0.7))
 
@@ -31,8 +32,16 @@ def see(sign: Sign, time_s: float, speed: float = 14.0, shift: Sequence[float] =
 
 
 def drive(
-    signs: Sequence[Sign], fps: float, *, seconds: float = 3.0, speed: float = 14.0, noise: float = 0.05, miss: float = 0.0,
-    shake: float = 0.0, turn: float = 0.0, seed: int = 0,
+    signs: Sequence[Sign],
+    fps: float,
+    *,
+    seconds: float = 3.0,
+    speed: float = 14.0,
+    noise: float = 0.05,
+    miss: float = 0.0,
+    shake: float = 0.0,
+    turn: float = 0.0,
+    seed: int = 0,
 ) -> tuple[list[tuple[float, Boxes]], list[list[int]]]:
     """Return (time, shuffled boxes) per frame and which sign each box shows."""
     rng = np.random.default_rng(seed)

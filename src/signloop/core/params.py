@@ -191,7 +191,7 @@ class Prelabel(Group):
         keep_score: a box at least this good may continue one.
         min_boxes: signs with fewer detected boxes are dropped, unless `sure_score` is reached.
         sure_score: a sign whose best box reaches it is kept however short.
-        max_gap_s: a sign unseen for longer has ended.
+        max_gap_s: a sign unseen for longer has ended; so has one that missed more looks than it had boxes.
         crops_per_sign: most crops of one sign that the classifier sees.
         precision: 32 or bf16, of the networks; auto takes bf16 where the processor has it.
         batch: frames a detector call.

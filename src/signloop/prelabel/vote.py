@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from signloop.core.errors import DataError
 
 TOP = 5
-FLOOR = 0.001  # a crop that rules a class out counts as this probability: one sure, wrong crop cannot silence the others
+FLOOR = 0.01  # one crop cannot press a class below this share of what another one gives it: a sure, wrong crop is outvoted
+TINY = 1e-12
 TRUSTED_PX = 24.0  # side of a crop that is trusted a quarter as much as a very large one
 
 
@@ -70,7 +71,8 @@ def vote(probs: ArrayLike, weights: ArrayLike) -> Vote:
         )
     if not (np.isfinite(opinions).all() and np.isfinite(trusted).all() and (trusted >= 0).all() and trusted.sum() > 0):
         raise DataError("a vote needs finite probabilities and weights >= 0 that are not all zero", found=trusted[:5].tolist())
-    pooled = np.exp(trusted @ np.log(np.maximum(opinions, FLOOR)) / trusted.sum())
+    bounded = np.maximum(opinions, np.maximum(FLOOR * opinions.max(axis=0), TINY))
+    pooled = np.exp(trusted @ np.log(bounded) / trusted.sum())
     pooled /= pooled.sum()
     order = np.argsort(-pooled, kind="stable")
     best, second = int(order[0]), int(order[1])

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from signloop.core.errors import ConfigError, SignloopError
-from signloop.core.files import write_bytes
+from signloop.core.files import sha256_file, sha256_json, write_bytes
 from signloop.core.params import Params, load, parse
 
 log = logging.getLogger("signloop")
@@ -118,7 +118,8 @@ def read_params(project: Project) -> Params:
     """Read params.yaml and say so if conf/ has moved on; a `dvc exp` composes with overrides of its own, which is not stale."""
     params = load(project.root / "params.yaml")
     if not project.is_experiment and is_stale(project, params):
-        log.warning("params.yaml is stale: conf/ has changed since it was made. Run `signloop params %s`.", " ".join(params.overrides))
+        command = " ".join(["signloop params", *params.overrides])
+        log.warning("params.yaml is stale: conf/ has changed since it was made. Run `%s`.", command)
     return params
 
 
@@ -167,6 +168,13 @@ def set_up_logging() -> None:
     for noisy in ("pytorch_lightning", "mlflow", "alembic", "lightning.pytorch"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"pytorch_lightning|torch|mlflow|timm|torchvision")
+
+
+def code_hash(*packages: str) -> str:
+    """Return a hash of the source of some packages: what a finished result depends on beside its data."""
+    source = Path(__file__).parents[1]
+    files = sorted(path for package in packages for path in (source / package).rglob("*.py"))
+    return sha256_json([[str(path.relative_to(source)), sha256_file(path)] for path in files])
 
 
 def git_commit(project: Project) -> str:

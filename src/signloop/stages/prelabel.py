@@ -6,7 +6,7 @@ from signloop.frames.video import find_recordings
 from signloop.models.bundle import pick_device, read_bundle
 from signloop.models.runtime import Runtime
 from signloop.prelabel.write import prelabel_all
-from signloop.stages._edge import Project, log, progress, run_stage
+from signloop.stages._edge import Project, code_hash, log, progress, run_stage
 
 
 def act(project: Project, params: Params) -> None:
@@ -19,7 +19,7 @@ def act(project: Project, params: Params) -> None:
         runtime,
         params.prelabel,
         project.data / "prelabels",
-        sha256_json(params.prelabel.model_dump()),
+        sha256_json([params.prelabel.model_dump(), code_hash("core", "frames", "models", "prelabel")]),
         params.data.max_skipped,
         progress,
     )

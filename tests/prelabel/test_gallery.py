@@ -1,0 +1,89 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from signloop.core.boxes import Boxes
+from signloop.core.taxonomy import SignClass, Taxonomy
+from signloop.prelabel.gallery import Gallery
+
+
+class Reader:
+    """Cuts a crop whose value is the frame's number and remembers which crops it was asked about."""
+
+    model_id = "m"
+    taxonomy = Taxonomy(name="one", object_name="thing", classes=(SignClass(id=0, name="zero", group="all"),))
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+
+    def detect(self, images: object) -> list[Boxes]:
+        raise AssertionError(images)
+
+    def cut(self, image: NDArray[np.uint8], xyxy: object) -> NDArray[np.uint8]:
+        return image
+
+    def classify(self, crops: object) -> NDArray[np.float32]:
+        self.asked.append([int(crop[0, 0, 0]) for crop in crops])  # type: ignore[attr-defined]
+        return np.full((len(self.asked[-1]), 2), 0.5, np.float32)
+
+
+def show(gallery: Gallery, index: int, side: float, number: int = 0, score: float = 0.8) -> None:
+    boxes = Boxes(np.array([[0, 0, side, side]], np.float32), np.array([score], np.float32))
+    gallery.add(index, np.full((1, 1, 3), index, np.uint8), boxes, np.array([number]))
+
+
+@given(st.integers(1, 9), st.lists(st.tuples(st.integers(1, 5), st.floats(2, 200), st.floats(0, 1, width=32)), min_size=1, max_size=25))
+def test_a_sign_never_has_more_crops_than_allowed_and_each_once(most: int, shown: list[tuple[int, float, float]]) -> None:
+    reader = Reader()
+    gallery = Gallery(reader, most)
+    for index, (_, side, score) in enumerate(shown):
+        show(gallery, index, side, score=score)
+    gallery.settle(set(), {0})
+    (asked,) = reader.asked
+    assert min((most + 1) // 2, len(shown)) <= len(asked) <= most
+    assert asked == sorted(set(asked))
+    assert gallery.votes[0].confidence == 0.5
+
+
+def test_few_crops_are_all_kept() -> None:
+    reader = Reader()
+    gallery = Gallery(reader, 8)
+    for index in range(8):
+        show(gallery, index, 20 + index)
+    gallery.settle(set(), {0})
+    assert reader.asked == [list(range(8))]
+
+
+def test_the_largest_is_kept_and_the_rest_is_spread_over_time() -> None:
+    reader = Reader()
+    gallery = Gallery(reader, 4)
+    for index in range(60):
+        show(gallery, index, 16 + index)
+    gallery.settle(set(), {0})
+    (asked,) = reader.asked
+    assert asked[-1] == 59
+    assert asked == [15, 31, 47, 59]
+
+
+def test_a_parked_car_keeps_crops_of_all_times() -> None:
+    reader = Reader()
+    gallery = Gallery(reader, 4)
+    for index in range(100):
+        show(gallery, index, 40)
+    gallery.settle(set(), {0})
+    assert reader.asked == [[0, 32, 64, 96]]
+
+
+def test_only_signs_that_ended_and_were_kept_vote() -> None:
+    reader = Reader()
+    gallery = Gallery(reader, 4)
+    for number in range(4):
+        show(gallery, number, 30, number)
+    show(gallery, 9, 30, -1)
+    gallery.settle(live={0}, kept={1, 3})
+    assert (reader.asked, set(gallery.votes)) == ([[1, 3]], {1, 3})
+    gallery.settle(live=set(), kept={0, 1, 3})
+    assert (reader.asked[1:], set(gallery.votes)) == ([[0]], {0, 1, 3})
+    gallery.settle(live=set(), kept={0, 1, 3})
+    assert len(reader.asked) == 2
