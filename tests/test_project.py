@@ -35,6 +35,16 @@ TESTED_ELSEWHERE = {  # module -> the test file that covers it, and why it has n
     "frames/decode.py": ("frames/test_video.py", "called by video.py only"),
     "models/fit.py": ("models/test_learn.py", "a training needs both"),
     "models/tasks.py": ("models/test_learn.py", "a training needs both"),
+    "stages/assemble.py": ("test_pipeline.py", "the stage runs in DVC"),
+    "stages/bundle.py": ("test_pipeline.py", "the stage runs in DVC"),
+    "stages/evaluate.py": ("test_pipeline.py", "the stage runs in DVC"),
+    "stages/extract.py": ("test_pipeline.py", "the stage runs in DVC"),
+    "stages/prelabel.py": ("test_pipeline.py", "the stage runs in DVC"),
+    "stages/promote.py": ("test_pipeline.py", "the stage runs in DVC"),
+    "stages/queue.py": ("test_pipeline.py", "the stage runs in DVC"),
+    "stages/train.py": ("test_pipeline.py", "the stage runs in DVC"),
+    "studies/score.py": ("test_cli.py", "the command and its keys are the contract"),
+    "studies/status.py": ("test_cli.py", "the command is what a person sees"),
 }
 
 
