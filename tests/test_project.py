@@ -35,6 +35,8 @@ TESTED_ELSEWHERE = {  # module -> the test file that covers it, and why it has n
     "frames/decode.py": ("frames/test_video.py", "called by video.py only"),
     "models/fit.py": ("models/test_learn.py", "a training needs both"),
     "models/tasks.py": ("models/test_learn.py", "a training needs both"),
+    "prelabel/associate.py": ("prelabel/test_track.py", "which box goes to which sign is seen in the tracks"),
+    "prelabel/proposal.py": ("prelabel/test_propose.py", "its rows are what propose gives"),
     "stages/assemble.py": ("test_pipeline.py", "the stage runs in DVC"),
     "stages/bundle.py": ("test_pipeline.py", "the stage runs in DVC"),
     "stages/evaluate.py": ("test_pipeline.py", "the stage runs in DVC"),

@@ -8,9 +8,6 @@ from typing import Any
 from signloop.core.files import read_json, write_json
 from signloop.core.params import Params
 from signloop.measure.gate import Decision, Scores, judge
-from signloop.models.bundle import pick_device, read_bundle
-from signloop.models.runtime import Runtime
-from signloop.prelabel.evaluate import evaluate
 from signloop.registry import store, versions
 from signloop.registry.promote import promote
 from signloop.registry.versions import VersionInfo
@@ -56,10 +53,18 @@ def gate(project: Project, params: Params, scores: dict[str, Any], champion: Ver
         theirs = read_json(folder / "scores.json") if folder else {"test_version": None}
         if theirs["test_version"] != scores["test_version"]:
             log.info("the test set has changed: scoring the champion again")
-            bundle = read_bundle(versions.fetch(project.mlflow_uri, champion.version, Path(scratch) / "bundle"))
-            runtime = Runtime(bundle, pick_device(params.trainer.accelerator), params.prelabel.precision)
-            theirs = evaluate(runtime, project.data / "truth", params.prelabel, Path(scratch) / "again", progress)
+            theirs = score_again(project, params, versions.fetch(project.mlflow_uri, champion.version, Path(scratch) / "bundle"))
     return judge(as_scores(scores), as_scores(theirs), params.gate)
+
+
+def score_again(project: Project, params: Params, bundle: Path) -> dict[str, Any]:
+    """Score a bundle on the present test set."""
+    from signloop.models.bundle import pick_device, read_bundle  # here, as this stage runs always and torch takes seconds to import
+    from signloop.models.runtime import Runtime
+    from signloop.prelabel.evaluate import evaluate
+
+    runtime = Runtime(read_bundle(bundle), pick_device(params.trainer.accelerator), params.prelabel.precision)
+    return evaluate(runtime, project.data / "truth", params.prelabel, bundle.parent / "again", progress)
 
 
 def as_scores(value: dict[str, Any]) -> Scores:
