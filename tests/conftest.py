@@ -1,5 +1,6 @@
 """A world of three coloured shapes that are no road signs: films with exact truth, and a model that sees by colour alone."""
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from signloop.core import tables
@@ -35,6 +37,12 @@ COLOURS = {4: (220, 30, 30), 11: (30, 200, 40), 30: (40, 50, 230)}  # RGB
 AT = datetime(2024, 5, 1, tzinfo=UTC)
 MakeFilms = Callable[..., dict[str, Any]]
 Publish = Callable[[Path, dict[str, Any], Params], Path]
+
+
+def pytest_configure() -> None:
+    """One thread a process, in what the tests start too: they run side by side."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
 
 
 class Seer:

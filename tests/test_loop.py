@@ -164,7 +164,7 @@ def test_trained_on_shapes_the_networks_find_and_name_shapes(loop: tuple[Loop, d
     easy = {"batch": 4, "crop_px": 96, "scale_min": 0.9, "scale_max": 1.2, "exposure": 0.1, "ema": 0.8}
     detector = world.params.detector.model_copy(update=easy)
     classifier = world.params.classifier.model_copy(update={"batch": 16, "exposure": 0.1, "blur": 0.0})
-    budgets = {name: {"steps": n, "validate_every": n, "patience": None} for name, n in (("detector", 100), ("classifier", 60))}
+    budgets = {name: {"steps": n, "validate_every": n, "patience": None} for name, n in (("detector", 140), ("classifier", 80))}
     params = Params.model_validate({**world.params.model_dump(), "detector": detector, "classifier": classifier, "train": budgets})
     world.assemble()
     models = world.data / "models"

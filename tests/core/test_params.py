@@ -76,7 +76,7 @@ def test_every_wrong_type_is_named_in_full(committed: dict[str, Any]) -> None:
         (("classifier", "contrast"), 1, r"classifier\.contrast: .*boolean"),
         (("data", "val_share"), 1.2, r"data\.val_share: .*less than or equal to 1"),
         (("train", "classifier", "steps"), None, r"train\.classifier\.steps: .*integer"),
-        (("prelabel", "precision"), "16", r"prelabel\.precision: Input should be '32' or 'bf16'"),
+        (("prelabel", "precision"), "16", r"prelabel\.precision: Input should be 'auto', '32' or 'bf16'"),
         (("taxonomy", "classes", 3, "mirror"), 4, "mirror 4 is unknown or does not point back"),
     ],
 )

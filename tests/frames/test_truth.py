@@ -325,7 +325,7 @@ def test_what_cannot_become_truth_is_refused(world: World) -> None:
         world.assemble()
     world.publish([box(frame_id, "one", (20, 10, 50, 40), "accepted", 3)], [frame_id])
     (world.data / "frames" / "images" / f"{frame_id}.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"an extracted frame cannot be read.*Delete data/frames"):
+    with pytest.raises(DataError, match=r"the image cannot be read \(000000\.png\)"):
         world.assemble()
     world.record("a" * 16, kind="stills")  # somebody changed its recording.json after it was verified as a film
     with pytest.raises(DataError, match=r"has changed its kind.*stills"):

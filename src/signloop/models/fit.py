@@ -67,11 +67,10 @@ class _One(Dataset[int]):
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, numpy and torch, and flush denormal numbers, which slow a CPU down tenfold."""
+    """Seed Python, numpy and torch."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries draw from the global generator
     torch.manual_seed(seed)
-    torch.set_flush_denormal(True)
 
 
 def _worker(_: int) -> None:
@@ -141,7 +140,11 @@ def fit(
         drop_last=True,
         persistent_workers=trainer.workers > 0,
     )
-    runner.fit(task, loader, DataLoader(_One(), 1) if validates else None)
+    torch.set_flush_denormal(True)  # denormal numbers slow a CPU down tenfold
+    try:
+        runner.fit(task, loader, DataLoader(_One(), 1) if validates else None)
+    finally:
+        torch.set_flush_denormal(False)
     if best.state:
         task.network.load_state_dict(best.state)
     else:

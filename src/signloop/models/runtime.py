@@ -109,7 +109,6 @@ class Runtime:
         self.taxonomy: Taxonomy = bundle.taxonomy
         self.model_id: str = bundle.model_id
         self.reduced = precision == "bf16" or (precision == "auto" and has_bf16(device))
-        torch.set_flush_denormal(True)
         self.detector: nn.Module = bundle.detector.eval()
         self.classifier: nn.Module = bundle.classifier.eval()
         word = "bf16" if self.reduced else "f32"
