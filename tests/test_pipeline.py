@@ -27,7 +27,7 @@ from signloop.core.rounds import read_rounds
 from signloop.prelabel.write import read_signs
 from signloop.registry import store, versions
 
-pytestmark = [pytest.mark.xdist_group("pipeline"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)  # the first test of the story waits for a whole cycle
 
 ROOT = Path(__file__).parents[1]
 MakeFilms = Callable[..., dict[str, Any]]
@@ -355,6 +355,18 @@ def test_a_corrected_export_and_a_played_person_become_rounds(reviewed: Checkout
     assert Counter(row["verdict"] for row in rows if row["annotator"] == "simulated").keys() >= {"added", "rejected"}
 
 
+def test_the_rounds_are_in_the_hands_of_dvc(reviewed: Checkout) -> None:
+    before = reviewed.digest("verified")
+    assert "data/verified.dvc" in reviewed.run("dvc", "stage", "list", "--all")  # else checkout and gc would delete them
+    reviewed.run("dvc", "checkout")
+    assert reviewed.digest("verified") == before
+    shutil.rmtree(reviewed.data / "verified")
+    said = reviewed.signloop("status")
+    assert "verified    0 rounds" in said
+    reviewed.run("dvc", "checkout")
+    assert reviewed.digest("verified") == before
+
+
 def test_a_round_trains_again(reviewed: Checkout) -> None:
     assert {"assemble", "promote", "queue"} <= set(reviewed.notes["reviewed"])
     assert "extract" not in reviewed.notes["reviewed"]
@@ -430,18 +442,38 @@ def test_a_person_who_moves_the_alias_is_obeyed(moved: Checkout) -> None:
     assert asked <= {"neu ü\n1.avi"}  # nobody is asked again what a person has answered
 
 
-@pytest.mark.slow
-def test_an_experiment_makes_a_challenger_at_most(moved: Checkout) -> None:
+@pytest.fixture(scope="module")
+def experiments(moved: Checkout) -> Checkout:
+    """All is committed, so that `dvc exp` can start from it."""
     moved.run("git", "add", "-A")
     moved.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "second")
-    words = [word for override in (*FAST, "detector.lr=2e-3") for word in ("-S", override)]
-    said = moved.run("dvc", "exp", "run", *words)
+    return moved
+
+
+def choices(*more: str) -> list[str]:
+    return [word for override in (*FAST, *more) for word in ("-S", override)]
+
+
+@pytest.mark.slow
+def test_a_queued_experiment_has_the_recordings_and_the_registry_of_the_checkout(experiments: Checkout) -> None:
+    before = experiments.digest("prelabels"), len(versions.versions(experiments.uri))
+    experiments.run("dvc", "exp", "run", "--queue", *choices("classifier.lr=0.004"))
+    experiments.run("dvc", "exp", "run", "--run-all")
+    assert (experiments.digest("prelabels"), len(versions.versions(experiments.uri))) == (before[0], before[1] + 1)
+    assert versions.versions(experiments.uri)[0].aliases == ("challenger",)
+    assert read_json(experiments.data / "champion" / "champion.json")["version"] == 1
+
+
+@pytest.mark.slow
+def test_an_experiment_makes_a_challenger_at_most(experiments: Checkout) -> None:
+    before = len(versions.versions(experiments.uri))
+    said = experiments.run("dvc", "exp", "run", *choices("detector.lr=2e-3"))
     assert "is stale" not in said
-    found = versions.versions(moved.uri)
-    assert len(found) == 3
-    assert "challenger" in found[0].aliases
+    found = versions.versions(experiments.uri)
+    assert len(found) == before + 1
+    assert found[0].aliases == ("challenger",)
     assert "champion" in found[-1].aliases
-    assert read_json(moved.data / "champion" / "champion.json")["version"] == 1
+    assert read_json(experiments.data / "champion" / "champion.json")["version"] == 1
 
 
 def modules(name: str) -> set[str]:

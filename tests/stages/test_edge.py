@@ -111,6 +111,7 @@ def test_the_environment_names_the_store_the_checkout_and_the_experiment(
     monkeypatch.setenv("DVC_EXP_NAME", "blue-sweep")
     queued = find_project()
     assert (queued.root, queued.store_root) == (project.root, tmp_path / "main")
+    assert (queued.data, queued.recordings) == (project.root / "data", tmp_path / "main" / "data" / "recordings")
     assert queued.mlflow_uri == f"sqlite:///{tmp_path}/main/mlflow.db"
     assert queued.is_experiment
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")

@@ -31,7 +31,7 @@ class Project:
 
     Attributes:
         root: the folder with params.yaml.
-        store_root: the checkout that owns the MLflow store: another folder than `root` in a queued `dvc exp`.
+        store_root: the checkout that owns the MLflow store and the recordings: another folder than `root` in a queued `dvc exp`.
     """
 
     root: Path
@@ -41,6 +41,11 @@ class Project:
     def data(self) -> Path:
         """The data folder."""
         return self.root / "data"
+
+    @property
+    def recordings(self) -> Path:
+        """The recordings; a queued `dvc exp` has none of its own, as neither git nor DVC keeps them: it reads those of the checkout."""
+        return self.store_root / "data" / "recordings"
 
     @property
     def mlflow_uri(self) -> str:

@@ -11,7 +11,7 @@ from signloop.stages._edge import Project, code_hash, log, progress, run_stage
 
 def act(project: Project, params: Params) -> None:
     """Label what is not labelled yet by this champion with these parameters."""
-    recordings, skipped = find_recordings(project.data / "recordings", params.extract.sequence_fps)
+    recordings, skipped = find_recordings(project.recordings, params.extract.sequence_fps)
     runtime = Runtime(read_bundle(project.data / "champion" / "bundle"), pick_device(params.trainer.accelerator), params.prelabel.precision)
     report = prelabel_all(
         recordings,
