@@ -26,7 +26,7 @@ def _longer(params: Params, name: str, steps: int, **changes: object) -> Params:
 
 def test_the_detector_learns_to_find_the_shapes(truth_folder: Path, fast: Params, tmp_path: Path) -> None:
     params = _longer(fast, "detector", 120, batch=4, crop_px=96, scale_min=0.8, scale_max=1.3, exposure=0.1, ema=0.9)
-    metrics = learn_detector(truth_folder, params, tmp_path)
+    metrics = learn_detector(truth_folder, params, tmp_path, silent)
     assert metrics["val_ap50"] > 0.3
     network, cfg = read_detector(tmp_path)
     image = read_image(next((truth_folder / "frames").rglob("*.png")))
@@ -39,7 +39,7 @@ def test_the_detector_learns_to_find_the_shapes(truth_folder: Path, fast: Params
 
 def test_the_classifier_learns_to_name_the_shapes(truth_folder: Path, fast: Params, tmp_path: Path) -> None:
     params = _longer(fast, "classifier", 40, batch=16, exposure=0.1, blur=0.0)
-    metrics = learn_classifier(truth_folder, params, tmp_path)
+    metrics = learn_classifier(truth_folder, params, tmp_path, silent)
     assert metrics["val_top1"] > 0.6
     network, cfg, taxonomy = read_classifier(tmp_path)
     assert taxonomy == fast.taxonomy
@@ -49,8 +49,12 @@ def test_the_classifier_learns_to_name_the_shapes(truth_folder: Path, fast: Para
 
 def test_the_same_seed_gives_the_same_weights(truth_folder: Path, fast: Params, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        learn_classifier(truth_folder, fast, tmp_path / name)
+        learn_classifier(truth_folder, fast, tmp_path / name, silent)
     assert (tmp_path / "a" / "classifier.safetensors").read_bytes() == (tmp_path / "b" / "classifier.safetensors").read_bytes()
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """No progress bar."""
 
 
 class _Ones(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
@@ -88,17 +92,35 @@ def test_the_best_weights_are_kept_not_the_last(fast: Params, tmp_path: Path) ->
     seed_everything(0)
     budget = fast.train.classifier.model_copy(update={"steps": 6, "validate_every": 2})
     task = _task([0.5, 0.9, 0.1], 6)
-    history = fit(task, _Ones(), 4, budget, fast.trainer, folder=tmp_path)
+    told: list[tuple[str, int, int]] = []
+    history = fit(task, _Ones(), 4, budget, fast.trainer, folder=tmp_path, progress=lambda *step: told.append(step))
+    assert told == [("steps", done, 6) for done in range(1, 7)]
     assert history.best_step == 4
     assert history.best_score == pytest.approx(0.9)
     again = _task([0.5, 0.9], 6)
-    fit(again, _Ones(), 4, budget.model_copy(update={"steps": 4}), fast.trainer, folder=tmp_path)
+    fit(again, _Ones(), 4, budget.model_copy(update={"steps": 4}), fast.trainer, folder=tmp_path, progress=silent)
     assert torch.allclose(next(task.network.parameters()), next(again.network.parameters()), atol=1e-6)
+
+
+def test_the_end_of_the_schedule_is_validated_too(fast: Params, tmp_path: Path) -> None:
+    budget = fast.train.classifier.model_copy(update={"steps": 7, "validate_every": 5})
+    history = fit(_task([0.5, 0.9], 7), _Ones(), 4, budget, fast.trainer, folder=tmp_path, ema=0.5, progress=silent)
+    assert [row["step"] for row in history.rows] == [5, 7]
+    assert history.best_step == 7
+
+
+def test_reduced_precision_is_an_ordinary_override(fast: Params, tmp_path: Path) -> None:
+    budget = fast.train.classifier.model_copy(update={"steps": 2, "validate_every": 2})
+    trainer = fast.trainer.model_copy(update={"precision": "bf16-mixed", "accelerator": "cpu"})
+    task = _task([0.5], 2)
+    fit(task, _Ones(), 4, budget, trainer, folder=tmp_path, progress=silent)
+    assert task.network.weight[0] > task.network.weight[1]  # type: ignore[index, operator]  # class 0 was learnt
 
 
 def test_patience_stops_early(fast: Params, tmp_path: Path) -> None:
     budget = fast.train.classifier.model_copy(update={"steps": 16, "validate_every": 2, "patience": 2})
-    history = fit(_task([0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1], 16), _Ones(), 4, budget, fast.trainer, folder=tmp_path)
+    task = _task([0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1], 16)
+    history = fit(task, _Ones(), 4, budget, fast.trainer, folder=tmp_path, progress=silent)
     assert [row["step"] for row in history.rows] == [2, 4, 6]
 
 

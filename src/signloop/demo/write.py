@@ -51,6 +51,12 @@ class DemoReport:
     truth: Path
     round: Path | None
 
+    def __str__(self) -> str:
+        return (
+            f"{self.recordings} recordings, {self.drawn} of them drawn now: {self.signs} signs in {self.frames} frames; "
+            f"{self.seeded} recordings are labelled, the truth of the other {self.unlabelled} is kept in {self.truth.name}"
+        )
+
 
 def draw(
     root: Path,

@@ -46,6 +46,13 @@ class ExtractReport:
     reused: int
     skipped: tuple[str, ...]
 
+    def __str__(self) -> str:
+        lines = "".join(f"\n  {line}" for line in self.skipped)
+        return (
+            f"{self.frames} frames of {self.recordings} recordings, {self.reused} of them extracted before, "
+            f"{len(self.skipped)} entries left out{lines}"
+        )
+
 
 def extract(
     recordings_folder: Path,

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import detection
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.fcos import FCOS, FCOSClassificationHead, FCOSHead, FCOSRegressionHead
+from torchvision.models.detection.fcos import FCOS, FCOSHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork
 
 from signloop.core.boxes import Boxes, clip
 from signloop.core.errors import ModelError
 from signloop.core.params import Detector
+from signloop.models.heads import ClassHead, RegressionHead
 from signloop.models.pretrained import load_pretrained
 
 STRIDES = (8, 16, 32)
@@ -77,10 +78,8 @@ def _fcos_lite(cfg: Detector) -> nn.Module:
     load_pretrained(backbone.body, cfg.weights, cfg.backbone)
     _freeze(backbone.body, cfg.frozen_blocks)
     head = FCOSHead(cfg.channels, 1, 1, num_convs=cfg.head_convs)
-    # Without group norm: its statistics are those of the whole picture, and on whole frames the boxes came out half as
-    # large again as on the crops that were learnt.
-    head.classification_head = FCOSClassificationHead(cfg.channels, 1, 1, cfg.head_convs, norm_layer=nn.Identity)
-    head.regression_head = FCOSRegressionHead(cfg.channels, 1, cfg.head_convs, norm_layer=nn.Identity)
+    head.classification_head = ClassHead(cfg.channels, cfg.head_convs)
+    head.regression_head = RegressionHead(cfg.channels, cfg.head_convs)
     anchors = AnchorGenerator(tuple((stride,) for stride in STRIDES), ((1.0,),) * len(STRIDES))
     model: nn.Module = FCOS(
         backbone,

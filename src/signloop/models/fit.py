@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from signloop.core.params import Budget, Trainer
 from signloop.models.tasks import Task
 
+Progress = Callable[[str, int, int], None]
 MIN_DECAY_STEPS = 10  # an average over more steps than a tenth of the training would still hold the start
 
 
@@ -47,13 +48,29 @@ class _KeepBest(Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Compare the score with the best so far."""
-        self.history.rows.append({"step": trainer.global_step, **self.task.measured})
+        """Compare, and stop if it has been enough."""
+        self.compare(trainer.global_step)
+        trainer.should_stop |= self.patience is not None and self.since >= self.patience
+
+    def compare(self, step: int) -> None:
+        """Compare the score that the task has just measured with the best so far."""
+        self.history.rows.append({"step": step, **self.task.measured})
         self.since += 1
         if not self.task.measured["score"] <= self.history.best_score:
-            self.history.best_step, self.history.best_score, self.since = trainer.global_step, self.task.measured["score"], 0
+            self.history.best_step, self.history.best_score, self.since = step, self.task.measured["score"], 0
             self.state = {name: value.detach().cpu().clone() for name, value in self.task.network.state_dict().items()}
-        trainer.should_stop |= self.patience is not None and self.since >= self.patience
+
+
+class _Steps(Callback):
+    """Tell how many steps are done."""
+
+    def __init__(self, progress: Progress, steps: int) -> None:
+        self.progress, self.steps = progress, steps
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """After each step."""
+        if trainer.is_global_zero:
+            self.progress("steps", trainer.global_step, self.steps)
 
 
 class _One(Dataset[int]):
@@ -91,6 +108,7 @@ def fit(
     ema: float = 0.0,
     collate: Callable[[list[Any]], Any] | None = None,
     logger: Any = False,
+    progress: Progress,
 ) -> History:
     """Train `task.network` in place for `budget.steps` and leave its best weights in it.
 
@@ -104,9 +122,10 @@ def fit(
         ema: decay of the averaged weights; 0 averages nothing.
         collate: joins items to a batch.
         logger: a Lightning logger, or False.
+        progress: called with a word, steps done and in all.
     """
     best = _KeepBest(task, budget.patience)
-    callbacks: list[Callback] = [TQDMProgressBar(refresh_rate=10)]
+    callbacks: list[Callback] = [_Steps(progress, budget.steps)]
     if logger:
         callbacks.append(LearningRateMonitor("step"))
     if ema:
@@ -126,7 +145,8 @@ def fit(
         logger=logger,
         enable_checkpointing=False,
         enable_model_summary=False,
-        log_every_n_steps=10,
+        enable_progress_bar=False,
+        log_every_n_steps=min(10, budget.steps),
         default_root_dir=folder,
         gradient_clip_val=5.0,
         use_distributed_sampler=True,
@@ -145,6 +165,9 @@ def fit(
         runner.fit(task, loader, DataLoader(_One(), 1) if validates else None)
     finally:
         torch.set_flush_denormal(False)
+    if task.measure is not None and (not best.history.rows or best.history.rows[-1]["step"] != runner.global_step):
+        task.measured = task.measure(task.network.eval())  # steps after the last validation, with the averaged weights
+        best.compare(runner.global_step)
     if best.state:
         task.network.load_state_dict(best.state)
     else:

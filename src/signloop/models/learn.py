@@ -33,20 +33,21 @@ from signloop.models.datasets import (
     frame_truths,
 )
 from signloop.models.detector import NETWORKS, build_detector, detect
-from signloop.models.fit import History, fit, seed_everything
+from signloop.models.fit import History, Progress, fit, seed_everything
 from signloop.models.tasks import ClassifierTask, DetectorTask
 
 VALIDATION_FRAMES = 32  # whole frames are slow on a CPU; spread evenly over the split
 SHEET = 24  # pictures of best and worst
 
 
-def learn_detector(truth: Path, params: Params, out: Path, logger: Any = False) -> dict[str, float]:
-    """Train the detector on completely verified training frames, keep its best weights by AP50 on validation frames.
+def learn_detector(truth: Path, params: Params, out: Path, progress: Progress, logger: Any = False) -> dict[str, float]:
+    """Train the detector on completely verified training frames, keep its best weights by AP on validation frames.
 
     Args:
         truth: data/truth.
         params: its detector, train.detector, trainer and seed count.
         out: gets detector.safetensors, detector.json, history.json and report/*.png.
+        progress: called with a word, steps done and in all.
         logger: a Lightning logger, or False.
 
     Returns:
@@ -68,13 +69,24 @@ def learn_detector(truth: Path, params: Params, out: Path, logger: Any = False) 
         validate=(lambda model: _detection_score(model, validation, cfg)) if validation else None,
     )
     data = DetectionCrops(training, cfg, budget.steps * cfg.batch, NETWORKS[cfg.network].label, params.seed)
-    history = fit(task, data, cfg.batch, budget, params.trainer, folder=out, ema=cfg.ema, collate=collate_detection, logger=logger)
+    history = fit(
+        task,
+        data,
+        cfg.batch,
+        budget,
+        params.trainer,
+        folder=out,
+        ema=cfg.ema,
+        collate=collate_detection,
+        logger=logger,
+        progress=progress,
+    )
     network.eval()
     write_network(out, "detector", network, {"params": cfg.model_dump()})
     return _report_detector(network.cpu(), validation, cfg, history, out)
 
 
-def learn_classifier(truth: Path, params: Params, out: Path, logger: Any = False) -> dict[str, float]:
+def learn_classifier(truth: Path, params: Params, out: Path, progress: Progress, logger: Any = False) -> dict[str, float]:
     """Train the classifier on the saved training crops, keep its best weights by accuracy on validation crops.
 
     Args and result are as for `learn_detector`, with classifier.safetensors and classifier.json.
@@ -97,7 +109,7 @@ def learn_classifier(truth: Path, params: Params, out: Path, logger: Any = False
         validate=(lambda model: _class_score(model, views, validation)) if views else None,
     )
     data = ClassificationCrops(training, cfg, taxonomy, budget.steps * cfg.batch, params.seed)
-    history = fit(task, data, cfg.batch, budget, params.trainer, folder=out, ema=cfg.ema, logger=logger)
+    history = fit(task, data, cfg.batch, budget, params.trainer, folder=out, ema=cfg.ema, logger=logger, progress=progress)
     network.eval()
     write_network(out, "classifier", network, {"params": cfg.model_dump(), "taxonomy": taxonomy.model_dump()})
     return _report_classifier(network.cpu(), views, validation, taxonomy, history, out)
@@ -137,7 +149,7 @@ def _detection_score(network: nn.Module, frames: Sequence[FrameTruth], cfg: Dete
     truth = _as_truth(frames)
     found = dict(zip(truth, _find(network, frames, cfg), strict=True))
     measures = {name: max(0.0, value) for name, value in summarise(match(truth, found)).items()}
-    return {**measures, "score": measures["ap50"]}
+    return {**measures, "score": measures["ap"]}  # AP50 saturates on so few frames and says nothing of loose boxes
 
 
 def _class_score(network: nn.Module, views: list[Image], crops: CropTruth) -> dict[str, float]:

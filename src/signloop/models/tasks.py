@@ -48,7 +48,7 @@ class Task(pl.LightningModule):
         optimizer = torch.optim.AdamW(
             [{"params": tensors, "lr": lr} for tensors, lr in zip(groups, self.rates, strict=True) if tensors],
             weight_decay=self.weight_decay,
-            fused=True,
+            fused=not str(self.trainer.precision).endswith("mixed"),  # Lightning cannot clip gradients of a fused one there
         )
         peaks = [group["lr"] for group in optimizer.param_groups]
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=max(self.steps, 2), pct_start=0.15)

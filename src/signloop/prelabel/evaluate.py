@@ -36,7 +36,6 @@ from signloop.prelabel.predict import (
 from signloop.prelabel.proposal import Proposal, Runtime
 
 SHEET = 40
-MIN_NAMED_SCORE = 0.1  # hundreds of weaker boxes would cost more time than they tell
 SIGN_MEASURES = ("signs", "sign_recall", "sign_class_accuracy", "sign_precision", "tracks_per_sign", "false_signs")
 
 
@@ -66,7 +65,7 @@ def evaluate(runtime: Runtime, truth_folder: Path, prelabel: Prelabel, out: Path
         progress("test frames", number, len(chosen))
         image = read_image(truth_folder / row["path"])
         boxes = found[frame_id] if frame_id in found else runtime.detect([image])[0]
-        named[frame_id] = name_boxes(runtime, image, boxes, MIN_NAMED_SCORE)
+        named[frame_id] = name_boxes(runtime, image, boxes)
     shutil.rmtree(out, ignore_errors=True)
     metrics: dict[str, Any] = _boxes(runtime, real, named, chosen, truth_folder, out) if real else {}
     signs, intervals, recordings = _signs(proposals, chosen, truth) if videos else ({}, {}, {})

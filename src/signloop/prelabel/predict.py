@@ -25,15 +25,10 @@ NamedBoxes = tuple[Boxes, NDArray[np.int64]]
 NO_CLASS = -1
 
 
-def name_boxes(runtime: Runtime, image: NDArray[np.uint8], boxes: Boxes, min_score: float = 0.0) -> NamedBoxes:
-    """Classify every box of a picture on its own; boxes under `min_score` and "not an object" get class -1."""
-    class_ids = np.full(len(boxes), NO_CLASS, np.int64)
-    wanted = np.flatnonzero(boxes.scores >= min_score)
-    if len(wanted):
-        probs = runtime.classify([runtime.cut(image, boxes.xyxy[i]) for i in wanted])
-        lookup = np.array([*runtime.taxonomy.ids, NO_CLASS])
-        class_ids[wanted] = lookup[probs.argmax(axis=1)]
-    return boxes, class_ids
+def name_boxes(runtime: Runtime, image: NDArray[np.uint8], boxes: Boxes) -> NamedBoxes:
+    """Classify every box of a picture on its own; "not an object" is class -1."""
+    probs = runtime.classify([runtime.cut(image, box) for box in boxes.xyxy])
+    return boxes, np.array([*runtime.taxonomy.ids, NO_CLASS])[probs.argmax(axis=1)]
 
 
 def predict_images(runtime: Runtime, folder: Path, names: Sequence[str], progress: Progress) -> dict[str, NamedBoxes]:
@@ -46,7 +41,7 @@ def predict_images(runtime: Runtime, folder: Path, names: Sequence[str], progres
     for number, name in enumerate(names):
         progress("images", number, len(names))
         image = read_image(folder / name)
-        out[name] = name_boxes(runtime, image, runtime.detect([image])[0], min_score=0.05)
+        out[name] = name_boxes(runtime, image, runtime.detect([image])[0])
     progress("images", len(names), len(names))
     return out
 

@@ -16,12 +16,15 @@ import yaml
 from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from signloop.core.errors import ConfigError, SignloopError
 from signloop.core.files import sha256_file, sha256_json, write_bytes
 from signloop.core.params import Params, load, parse
 
 log = logging.getLogger("signloop")
+TERMINAL = Console(stderr=True, soft_wrap=True)
 PLAIN_EVERY = 10  # without a terminal, progress is a line per tenth
 
 
@@ -154,11 +157,40 @@ def lock(project: Project, name: str) -> Iterator[None]:
         raise ConfigError(f"stage {name} is running already", where=project.root, todo="Wait for it, or end that process.") from None
 
 
+class _Meter:
+    """How far long work is: a bar on a terminal; elsewhere a line whenever another tenth is done."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._last = (0, -1)
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Show that `done` of `total` are done."""
+        if TERMINAL.is_terminal:
+            self._draw(what, done, total)
+        elif total and self._last != (total, done * PLAIN_EVERY // total):
+            self._last = (total, done * PLAIN_EVERY // total)
+            log.info("%s %d of %d", what, done, total)
+
+    def _draw(self, what: str, done: int, total: int) -> None:
+        if self._bar is None:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=TERMINAL)
+            self._task = self._bar.add_task(what, total=total)
+            self._bar.start()
+        self._bar.update(self._task, description=escape(what), completed=done, total=total)
+        if done >= total:
+            self._bar.stop()
+            self._bar = None
+
+
+_METER = _Meter()
+
+
 def progress(what: str, done: int, total: int) -> None:
-    """Log a line whenever another tenth of the work is done, and at the end."""
-    step = max(1, total // PLAIN_EVERY)
-    if total and (done % step == 0 or done == total):
-        log.info("%s %d of %d", what, done, total)
+    """Show how far long work is; done = total ends it."""
+    _METER.show(what, done, total)
 
 
 def set_up_logging() -> None:
@@ -166,8 +198,8 @@ def set_up_logging() -> None:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     handler: logging.Handler = logging.StreamHandler()  # in a file or pipe: plain lines
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    if sys.stderr.isatty():
-        handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, markup=False, log_time_format="%H:%M:%S")
+    if TERMINAL.is_terminal:
+        handler = RichHandler(console=TERMINAL, show_path=False, show_level=False, markup=False, log_time_format="%H:%M:%S")
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     log.setLevel(logging.INFO)
     for noisy in ("pytorch_lightning", "mlflow", "alembic", "lightning.pytorch"):
@@ -199,7 +231,7 @@ def says_missing_library(error: BaseException) -> bool:
     if not isinstance(error, ImportError) or ".so" not in str(error):
         return False
     text = f"signloop: a system library is missing ({error}). On Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"
-    Console(stderr=True, soft_wrap=True).print(text, style="bold red", markup=False, highlight=False)
+    TERMINAL.print(text, style="bold red", markup=False, highlight=False)
     return True
 
 
@@ -211,17 +243,16 @@ def last_resort(kind: type[BaseException], error: BaseException, trace: Tracebac
 
 def guarded(act: Callable[[], None]) -> int:
     """Run an act; a known error is printed without a traceback. Returns the exit code: 0, 1 for a known error, 130 when interrupted."""
-    console = Console(stderr=True, soft_wrap=True)
     try:
         act()
     except SignloopError as error:
-        console.print(f"signloop: {error}", style="bold red", markup=False, highlight=False)
+        TERMINAL.print(f"signloop: {error}", style="bold red", markup=False, highlight=False)
         return 1
     except KeyboardInterrupt:
-        console.print("signloop: interrupted", style="bold red", markup=False)
+        TERMINAL.print("signloop: interrupted", style="bold red", markup=False)
         return 130
     except OSError as error:
-        console.print(f"signloop: the system refused: {error}", style="bold red", markup=False, highlight=False)
+        TERMINAL.print(f"signloop: the system refused: {error}", style="bold red", markup=False, highlight=False)
         return 1
     except ImportError as error:
         if not says_missing_library(error):

@@ -9,7 +9,7 @@ from signloop.core.params import Params
 from signloop.frames.truth import counts
 from signloop.models.learn import LEARN
 from signloop.registry import runs, store
-from signloop.stages._edge import Project, git_commit, log, run_stage
+from signloop.stages._edge import Project, git_commit, log, progress, run_stage
 
 EXPERIMENT = "signloop"
 
@@ -38,7 +38,7 @@ def act(project: Project, params: Params, name: str) -> None:
     }
     with runs.start_run(project.mlflow_uri, EXPERIMENT, f"train {name}", tags, own, artifact_root=project.artifact_root) as run:
         logger = runs.lightning_logger(project.mlflow_uri, run.run_id, EXPERIMENT)
-        metrics = LEARN[name](truth, params, out, logger)
+        metrics = LEARN[name](truth, params, out, progress, logger)
         run.log_metrics(metrics, step=0)
         run.set_tags({"weights_sha256": sha256_file(out / f"{name}.safetensors")})
         if (out / "report").is_dir():
