@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from numpy.typing import ArrayLike, NDArray
 
 from signloop.core import tables
@@ -21,6 +22,8 @@ from signloop.frames.video import open_recording
 from signloop.prelabel.proposal import Runtime
 from signloop.stages import _edge
 
+settings.register_profile("signloop", deadline=None)  # how long a case takes says nothing about whether it is right
+settings.load_profile("signloop")
 ROOT = Path(__file__).parents[1]
 Image = NDArray[np.uint8]
 WIDTH, HEIGHT, FPS = 192, 144, 10

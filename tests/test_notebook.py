@@ -68,7 +68,12 @@ def finish_a_cycle(root: Path, params: Params) -> None:
     write_json(data / "champion" / "champion.json", {"version": 1, "model_id": runtime.model_id})
     found, skipped = find_recordings(data / "recordings", params.extract.sequence_fps)
     prelabel_all(found, skipped, runtime, params.prelabel, data / "prelabels", "0" * 64, params.data.max_skipped, silent)
-    queue = build(read_signs(data / "prelabels"), read_rounds(data / "verified"), params.queue)
+    queue = build(
+        read_signs(data / "prelabels"),
+        read_rounds(data / "verified"),
+        params.queue,
+        tables.read(data / "frames" / "frames.parquet", "frames"),
+    )
     tables.write(data / "queue" / "queue.parquet", "queue", queue)
 
 

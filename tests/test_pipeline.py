@@ -336,7 +336,7 @@ def test_a_damaged_file_ends_up_in_the_skipped_table(grown: Checkout) -> None:
     assert rows.keys() == {"cut.mp4", "zero.mp4", "the same again.mp4"}
     assert rows["zero.mp4"] == "the file is empty (0 bytes)"
     assert rows["the same again.mp4"] == "the same content as another recording"
-    assert "left out    3 by extract" in grown.signloop("status")
+    assert "left out    by extract: 'zero.mp4', the file is empty (0 bytes)" in grown.signloop("status")
 
 
 def test_a_corrected_export_and_a_played_person_become_rounds(reviewed: Checkout) -> None:

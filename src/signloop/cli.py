@@ -1,8 +1,8 @@
 """The `signloop` command: every subcommand reads its arguments, finds the project, calls one function and prints its report."""
 
 import json
+import math
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +59,7 @@ def demo(
     from signloop.demo import write
 
     project = find_project()
+    _edge.require_rounds(project)
     if remove:
         gone = write.remove(project.root)
         if any((project.data / "verified").glob("round_*")):
@@ -69,7 +70,10 @@ def demo(
         return
     settings = read_params(project)
     if test is not None:
-        out.print(f"recordings and truth drawn: {write.draw_test(test, signs=signs, seed=seed)}", markup=False)
+        size, seconds = write.estimate(math.ceil(signs / write.SIGNS_PER_RECORDING))
+        out.print(f"drawing recordings with {signs} signs: about {size / 1e6:.0f} MB and {seconds:.0f} s", markup=False)
+        drawn = write.draw_test(test, signs=signs, seed=seed, progress=lambda done, total: progress("signs", done, total))
+        out.print(f"recordings and truth drawn: {drawn}", markup=False)
         return
     size, seconds = write.estimate(seeded + unlabelled)
     out.print(f"drawing {seeded + unlabelled} recordings: about {size / 1e6:.0f} MB and {seconds:.0f} s", markup=False)
@@ -96,6 +100,7 @@ def import_coco(
     from signloop.review.imports import import_coco as act
 
     project = find_project()
+    _edge.require_rounds(project)
     settings = read_params(project)
     report = act(images, labels, project.data / "recordings", project.data / "verified", settings.taxonomy, settings.data, name)
     _dvc_add(project)
@@ -111,6 +116,7 @@ def import_crops(
     from signloop.review.imports import import_crops as act
 
     project = find_project()
+    _edge.require_rounds(project)
     settings = read_params(project)
     report = act(index, project.data / "verified", settings.taxonomy, settings.data, name)
     _dvc_add(project)
@@ -175,6 +181,7 @@ def publish_coco(
     from signloop.review.publish import publish_coco as act
 
     project = find_project()
+    _edge.require_rounds(project)
     settings = read_params(project)
     report = act(labels, project.data / "review", project.data / "verified", settings.taxonomy, settings.data, annotator)
     _dvc_add(project)
@@ -194,6 +201,7 @@ def simulate_review(
     from signloop.review.simulate import simulate_review as act
 
     project = find_project()
+    _edge.require_rounds(project)
     settings = read_params(project)
     names = recording or _names_in(project, truth)
     report = act(
@@ -206,9 +214,10 @@ def simulate_review(
 def _names_in(project: _edge.Project, truth: Path) -> list[str]:
     """Return the recordings that wait for a person and of which the truth is known."""
     from signloop.core import tables
+    from signloop.measure.truth import read_truth
 
     waiting = set(_waiting(project, None))
-    known = {str(video["file_name"]) for video in read_json(truth)["videos"]}
+    known = {video.file_name for video in read_truth(truth).videos}
     rows = tables.read(project.data / "frames" / "recordings.parquet", "recordings").to_pylist()
     found = [str(row["name"]) for row in rows if row["recording_id"] in waiting and row["name"] in known]
     if not found:
@@ -218,9 +227,11 @@ def _names_in(project: _edge.Project, truth: Path) -> list[str]:
 
 def _dvc_add(project: _edge.Project) -> None:
     """Let DVC own the rounds; git keeps the pointer."""
-    if not shutil.which("dvc") or not (project.root / ".dvc").is_dir():
+    if not (project.root / ".dvc").is_dir():
+        _edge.log.warning("this is no DVC repository: the rounds in data/verified are not under its care")
         return
-    done = subprocess.run(["dvc", "add", "--quiet", "data/verified"], cwd=project.root, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "dvc", "add", "--quiet", "data/verified"]  # no PATH is needed for it
+    done = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DataError(
             "the round is written, but DVC could not take it in", found=done.stderr.strip(), todo="Run `dvc add data/verified`."
@@ -251,8 +262,8 @@ def score(
     recordings: Annotated[Path | None, typer.Option(help="Folder of recordings.")] = None,
     crops: Annotated[Path | None, typer.Option(help="CSV of labelled crops.")] = None,
     truth: Annotated[Path | None, typer.Option(help="COCO file of --images or --recordings.")] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames a second; default: every frame.")] = None,
-    predictions: Annotated[Path | None, typer.Option(help="Write what was scored to this file.")] = None,
+    fps: Annotated[float | None, typer.Option(min=0.01, help="Frames a second, with --recordings; default: every frame.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="With --recordings: write what was scored to this file.")] = None,
     json_file: Json = None,
 ) -> None:
     """Score a model on labelled data that the pipeline never saw."""
@@ -262,6 +273,8 @@ def score(
     settings = read_params(project)
     if sum(value is not None for value in (images, recordings, crops)) != 1:
         raise ConfigError("choose one of --images, --recordings and --crops")
+    if recordings is None and (fps is not None or predictions is not None):
+        raise ConfigError("--fps and --predictions go with --recordings only")
     if crops is None and truth is None:
         raise ConfigError("--truth is missing", todo="Give the COCO file of the images or recordings.")
     runtime = _runtime(project, model, settings)
@@ -333,14 +346,13 @@ def status() -> None:
     from signloop.studies.status import describe
 
     project = find_project()
-    read_params(project)
-    for line in describe(
-        project.data, project.mlflow_uri if (project.store_root / "mlflow.db").exists() or project.artifact_root is None else None
-    ):
+    settings = read_params(project)
+    has_store = (project.store_root / "mlflow.db").exists() or project.artifact_root is None
+    for line in describe(project.data, project.mlflow_uri if has_store else None, settings.queue):
         out.print(line, markup=False)
 
 
 def main() -> None:
     """Run the command; errors that we know are one line and exit code 1."""
     set_up_logging()
-    sys.exit(guarded(app))
+    sys.exit(guarded(lambda: app(prog_name="signloop")))

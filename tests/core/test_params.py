@@ -75,6 +75,8 @@ def test_every_wrong_type_is_named_in_full(committed: dict[str, Any]) -> None:
         (("detector", "batch"), 0, r"detector\.batch: .*greater than or equal to 1 \(found 0\)"),
         (("classifier", "contrast"), 1, r"classifier\.contrast: .*boolean"),
         (("data", "val_share"), 1.2, r"data\.val_share: .*less than or equal to 1"),
+        (("data", "test_share"), 0.9, "data: .*val_share and test_share together must not be above 1"),
+        (("detector", "scale_min"), 3.0, "detector: .*scale_min must not be above scale_max"),
         (("train", "classifier", "steps"), None, r"train\.classifier\.steps: .*integer"),
         (("prelabel", "precision"), "16", r"prelabel\.precision: Input should be 'auto', '32' or 'bf16'"),
         (("taxonomy", "classes", 3, "mirror"), 4, "mirror 4 is unknown or does not point back"),

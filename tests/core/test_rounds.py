@@ -101,6 +101,16 @@ def test_equal_content_is_not_written_twice(tmp_path: Path) -> None:
     assert len(list((tmp_path / "v").iterdir())) == 2
 
 
+def test_a_verdict_that_returns_to_an_earlier_one_is_written_again(tmp_path: Path) -> None:
+    first = publish(tmp_path, boxes({"class_id": 3}), frames({"r1/000000": True}))
+    publish(tmp_path, boxes({"class_id": 7}), frames({"r1/000000": True}))
+    back = publish(tmp_path, boxes({"class_id": 3}), frames({"r1/000000": True}))
+    assert back != first
+    assert says(read_rounds(tmp_path)) == {"r1/m/0000/000000": ("accepted", 3, 3)}
+    publish(tmp_path, boxes({"box_id": "other", "frame_id": "r1/000004"}), frames({"r1/000004": True}))
+    assert publish(tmp_path, boxes({"class_id": 3}), frames({"r1/000000": True})) == back  # nothing else was said of it since
+
+
 def test_a_complete_frame_replaces_older_rounds_and_is_not_added_to_unseen(tmp_path: Path) -> None:
     old = {"box_id": "old", "frame_id": "r1/000000"}
     publish(tmp_path, boxes(old, {"box_id": "elsewhere", "frame_id": "r1/000004"}), frames({"r1/000000": True, "r1/000004": True}))

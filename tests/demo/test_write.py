@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections import Counter
 from itertools import islice, pairwise
@@ -176,8 +177,12 @@ def test_another_demo_is_refused_until_the_first_is_removed(tmp_path: Path) -> N
 def test_a_file_of_the_user_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "data/recordings").mkdir(parents=True)
     (tmp_path / "data/recordings/demo-001.mp4").write_bytes(b"mine")
+    verdicts = _publish_own(tmp_path / "data/verified", "mine", [hashlib.sha256(b"mine").hexdigest()[:16]])
     with pytest.raises(DataError, match="names of demo recordings"):
         draw(tmp_path, TAXONOMY, DATA, seeded=1, unlabelled=1)
+    assert remove(tmp_path) == []  # nor deleted, nor what was said about it
+    assert (tmp_path / "data/recordings/demo-001.mp4").read_bytes() == b"mine"
+    assert verdicts.is_dir()
 
 
 def test_another_taxonomy_is_refused(tmp_path: Path) -> None:

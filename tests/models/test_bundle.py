@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from signloop.core.errors import ModelError
+from signloop.core.errors import ConfigError, ModelError
 from signloop.core.files import read_json, write_json
 from signloop.core.params import Params
 from signloop.models.bundle import pick_device, read_bundle, write_bundle, write_network
@@ -49,3 +49,10 @@ def test_weights_of_another_network_are_refused(networks: Path, tmp_path: Path, 
 
 def test_cpu_is_forced() -> None:
     assert pick_device("cpu") == torch.device("cpu")
+
+
+def test_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"there is no GPU here \(trainer\.accelerator\)"):
+        pick_device("gpu")
+    assert pick_device("auto") == torch.device("cpu")

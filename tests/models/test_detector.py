@@ -64,6 +64,9 @@ def test_a_frame_becomes_a_tensor_in_0_to_1() -> None:
         ({"network": "yolo"}, "unknown detector"),
         ({"backbone": None}, "needs a backbone"),
         ({"backbone": "resnet18", "weights": "none"}, "no blocks to freeze"),
+        ({"backbone": "tf_efficientnet_lite9"}, "timm cannot build this network"),
+        ({"backbone": "vit_tiny_patch16_224", "weights": "none", "frozen_blocks": 0}, "has not the levels that the detector needs"),
+        ({"frozen_blocks": 99}, "has not so many blocks .*at most 7"),
     ],
 )
 def test_wrong_parameters_are_refused(changes: dict[str, object], message: str, fast: Params) -> None:

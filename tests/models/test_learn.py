@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from signloop.core.errors import ConfigError
 from signloop.core.files import read_json
 from signloop.core.params import Params
 from signloop.frames.images import read_image
@@ -114,7 +115,13 @@ def test_reduced_precision_is_an_ordinary_override(fast: Params, tmp_path: Path)
     trainer = fast.trainer.model_copy(update={"precision": "bf16-mixed", "accelerator": "cpu"})
     task = _task([0.5], 2)
     fit(task, _Ones(), 4, budget, trainer, folder=tmp_path, progress=silent)
-    assert task.network.weight[0] > task.network.weight[1]  # type: ignore[index, operator]  # class 0 was learnt
+    assert task.network.weight[0] > task.network.weight[1]  # type: ignore[index]  # class 0 was learnt
+
+
+@pytest.mark.parametrize("wrong", [{"accelerator": "foo"}, {"precision": "foo"}, {"accelerator": "cpu", "devices": -3}])
+def test_a_trainer_that_cannot_be_is_refused(wrong: dict[str, object], fast: Params, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Lightning refuses the trainer .*Correct trainer\.accelerator"):
+        fit(_task([], 2), _Ones(), 4, fast.train.classifier, fast.trainer.model_copy(update=wrong), folder=tmp_path, progress=silent)
 
 
 def test_patience_stops_early(fast: Params, tmp_path: Path) -> None:

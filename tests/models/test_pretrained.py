@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from signloop.core.errors import ModelError
 from signloop.models import pretrained
-from signloop.models.pretrained import load_pretrained
+from signloop.models.pretrained import create_timm, load_pretrained
 
 LITE0 = "tf_efficientnet_lite0"
 
@@ -25,7 +25,9 @@ def test_imagenet_weights_name_a_picture_of_noise_as_the_packages_own_order_of_t
 
 def test_a_new_head_is_reported_as_not_filled() -> None:
     network = timm.create_model(LITE0, pretrained=False, num_classes=4)
-    assert load_pretrained(network, "imagenet-lite0", LITE0) == ["classifier.bias", "classifier.weight"]
+    assert load_pretrained(network, "imagenet-lite0", LITE0, new=["classifier."]) == ["classifier.bias", "classifier.weight"]
+    with pytest.raises(ModelError, match=r"do not fit the network .*2 that do not fit .*classifier\.bias"):
+        load_pretrained(network, "imagenet-lite0", LITE0)
 
 
 def test_none_fills_nothing() -> None:
@@ -61,6 +63,23 @@ def test_weights_of_which_nothing_fits_are_refused(tmp_path: Path) -> None:
     save_file({"other": torch.zeros(3)}, tmp_path / "w.safetensors")
     with pytest.raises(ModelError, match="do not fit the network"):
         load_pretrained(torch.nn.Linear(2, 2), f"file:{tmp_path / 'w.safetensors'}", "x")
+
+
+def test_weights_of_a_smaller_network_are_no_silent_half(tmp_path: Path) -> None:
+    save_file(timm.create_model("resnet18", pretrained=False).state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match="do not fit the network"):
+        load_pretrained(timm.create_model("resnet34", pretrained=False), f"file:{tmp_path / 'w.safetensors'}", "resnet34")
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(ModelError, match=r"the file of weights is damaged .*w\.safetensors"):
+        load_pretrained(torch.nn.Linear(2, 2), f"file:{tmp_path / 'w.safetensors'}", "x")
+
+
+def test_a_network_that_timm_has_not_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"timm cannot build this network \(classifier\.backbone\).*resnet1"):
+        create_timm("resnet1", "classifier.backbone")
 
 
 def test_a_damaged_package_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

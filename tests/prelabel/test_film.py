@@ -12,7 +12,7 @@ from signloop.core.files import read_json, write_json
 from signloop.core.params import Params
 from signloop.measure.score import score_recordings
 from signloop.measure.truth import parse_truth
-from signloop.prelabel.film import label_film
+from signloop.prelabel.film import check_film, label_film
 from signloop.prelabel.proposal import Runtime
 
 MakeFilms = Callable[..., dict[str, Any]]
@@ -110,6 +110,16 @@ def test_nothing_is_left_of_a_failure_and_nothing_overwritten(
     (tmp_path / "out").mkdir()
     with pytest.raises(DataError, match=r"the output folder exists .*out\).*--out"):
         label(tmp_path / "film.avi")
+
+
+def test_a_film_that_the_disk_cut_short_is_noticed(make_films: MakeFilms, tmp_path: Path) -> None:
+    make_films(tmp_path, {"film.avi": [4]}, frames=6)
+    check_film(tmp_path / "film.avi", 6)
+    with pytest.raises(DataError, match=r"not written whole .*expected 7 frames; found 6.*Is the disk full"):
+        check_film(tmp_path / "film.avi", 7)
+    (tmp_path / "film.avi").write_bytes(b"")
+    with pytest.raises(DataError, match="found 0"):
+        check_film(tmp_path / "film.avi", 6)
 
 
 def _full(folder: Path, needed: int) -> None:

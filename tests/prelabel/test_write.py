@@ -4,11 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from signloop.core import tables
 from signloop.core.boxes import Boxes
 from signloop.core.errors import DataError
+from signloop.core.files import write_json
 from signloop.core.params import Params
 from signloop.frames.video import Recording, find_recordings
 from signloop.prelabel.proposal import Image, Runtime
@@ -99,6 +102,21 @@ def test_a_damaged_recording_is_listed_and_the_rest_goes_on(project: Project, ma
     with pytest.raises(DataError, match=r"(?s)too many recordings were left out.*at most 10%.*found 2 of 4.*cut\.avi"):
         project.run(max_skipped=0.1)
     assert read_signs(project.out).num_rows == 3  # what is good was kept all the same
+
+
+def test_stills_that_were_taken_for_a_sequence_are_labelled_again(project: Project) -> None:
+    folder = project.sources / "pictures"
+    folder.mkdir()
+    image = np.full((80, 120, 3), 100, np.uint8)
+    image[10:30, 10:30] = (30, 30, 220)
+    for n in range(4):
+        cv2.imwrite(str(folder / f"{n}.png"), image)
+    signs = project.run().signs
+    write_json(folder / "recording.json", {"kind": "stills"})
+    report = project.run()
+    assert (report.signs, report.reused) == (signs + 3, 2)  # one sign over four frames became four
+    write_json(folder / "recording.json", {"kind": "sequence", "fps": 5})
+    assert (project.run().signs, project.run().reused) == (signs, 3)
 
 
 def test_nothing_was_labelled_yet(tmp_path: Path) -> None:

@@ -22,17 +22,22 @@ def signs(project: Path) -> pa.Table:
     return snapshot.read_prelabels(project / "prelabels", list(snapshot.finished(project / "prelabels").values()))[1]
 
 
-def looked_at(frame_id: str, complete: bool = True) -> Verified:
-    row = {"round": 1, "frame_id": frame_id, "annotator": "ann", "complete": complete}
-    return Verified(frames=tables.from_rows("verified_frames", [row]))
+@pytest.fixture
+def frames(project: Path) -> pa.Table:
+    return tables.read(project / "frames" / "frames.parquet", "frames")
+
+
+def looked_at(*frame_ids: str, complete: bool = True) -> Verified:
+    rows = [{"round": 1, "frame_id": frame_id, "annotator": "ann", "complete": complete} for frame_id in frame_ids]
+    return Verified(frames=tables.from_rows("verified_frames", rows))
 
 
 def asked(table: pa.Table) -> list[dict[str, Any]]:
     return sorted(table.to_pylist(), key=lambda row: int(row["rank"]))
 
 
-def test_every_sign_is_asked_the_most_doubtful_first(signs: pa.Table) -> None:
-    rows = asked(build(signs, Verified(), SIGNS_ONLY))
+def test_every_sign_is_asked_the_most_doubtful_first(signs: pa.Table, frames: pa.Table) -> None:
+    rows = asked(build(signs, Verified(), SIGNS_ONLY, frames))
     assert [row["sign_id"] for row in rows] == [f"{DRIVE}/mtest/{n:04d}" for n in (3, 2, 1, 0)] + [f"{PHOTOS}/mtest/0000"]
     assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
     assert rows[0]["reason"] == "the models see a sign but cannot name it"
@@ -41,18 +46,34 @@ def test_every_sign_is_asked_the_most_doubtful_first(signs: pa.Table) -> None:
     assert {row["kind"] for row in rows} == {"sign"}
 
 
-def test_the_order_of_the_input_does_not_matter(signs: pa.Table) -> None:
+def test_the_order_of_the_input_does_not_matter(signs: pa.Table, frames: pa.Table) -> None:
     backwards = signs.take(list(range(signs.num_rows))[::-1])
-    assert build(backwards, Verified(), SIGNS_ONLY).equals(build(signs, Verified(), SIGNS_ONLY))
+    assert build(backwards, Verified(), SIGNS_ONLY, frames).equals(build(signs, Verified(), SIGNS_ONLY, frames))
 
 
-def test_a_recording_with_a_verified_frame_is_answered(signs: pa.Table) -> None:
-    rows = asked(build(signs, looked_at(f"{DRIVE}/000002"), SIGNS_ONLY))
+def test_a_sign_of_which_a_frame_was_verified_is_answered(signs: pa.Table, frames: pa.Table) -> None:
+    rows = asked(build(signs, looked_at(f"{DRIVE}/000002"), SIGNS_ONLY, frames))
     assert [row["recording_id"] for row in rows] == [PHOTOS]
-    assert build(signs, looked_at(f"{DRIVE}/000002", complete=False), SIGNS_ONLY).num_rows == 5
+    assert build(signs, looked_at(f"{DRIVE}/000002", complete=False), SIGNS_ONLY, frames).num_rows == 5
 
 
-def test_people_who_disagree_are_asked_first(signs: pa.Table) -> None:
+def test_what_the_person_left_out_stays_open(signs: pa.Table, frames: pa.Table) -> None:
+    def seen_only_at(index: int) -> pa.Table:
+        return tables.from_rows("prelabel_signs", [{**row, "first_index": index, "last_index": index} for row in signs.to_pylist()])
+
+    start, whole = looked_at(f"{DRIVE}/000002"), looked_at(*(f"{DRIVE}/{i:06d}" for i in (0, 2, 4)))
+    assert build(seen_only_at(3), start, SIGNS_ONLY, frames).num_rows == 5  # one frame of a drive tells nothing of later signs
+    assert build(seen_only_at(3), whole, SIGNS_ONLY, frames)["recording_id"].to_pylist() == [PHOTOS]
+    other = build(seen_only_at(0), looked_at(f"{PHOTOS}/000001"), SIGNS_ONLY, frames)
+    assert PHOTOS in other["recording_id"].to_pylist()  # another still of the folder is another still
+
+
+def test_what_cannot_be_shown_is_not_asked(signs: pa.Table, frames: pa.Table) -> None:
+    drive = frames.filter(pa.array([row == DRIVE for row in frames["recording_id"].to_pylist()]))
+    assert {row["recording_id"] for row in asked(build(signs, Verified(), SIGNS_ONLY, drive))} == {DRIVE}
+
+
+def test_people_who_disagree_are_asked_first(signs: pa.Table, frames: pa.Table) -> None:
     rows = [
         {
             "round": 1,
@@ -73,18 +94,17 @@ def test_people_who_disagree_are_asked_first(signs: pa.Table) -> None:
         }
         for who, class_id, verdict in (("ann", 3, "accepted"), ("bob", None, "rejected"))
     ]
-    first = asked(build(signs, Verified(conflicts=("b",), disputed=tables.from_rows("verified_boxes", rows)), SIGNS_ONLY))[0]
+    first = asked(build(signs, Verified(conflicts=("b",), disputed=tables.from_rows("verified_boxes", rows)), SIGNS_ONLY, frames))[0]
     assert (first["kind"], first["frame_id"], first["sign_id"]) == ("frame", f"{PHOTOS}/000000", None)
     assert first["reason"] == "people disagree on 1 of its boxes (ann: accepted as class 3 / bob: rejected)"
 
 
 def test_nothing_open_gives_an_empty_queue() -> None:
-    assert build(tables.empty("prelabel_signs"), Verified(), SIGNS_ONLY).equals(tables.empty("queue"))
+    assert build(tables.empty("prelabel_signs"), Verified(), SIGNS_ONLY, tables.empty("frames")).equals(tables.empty("queue"))
 
 
-def test_a_share_of_the_frames_of_each_open_recording_is_put_forward(signs: pa.Table, project: Path) -> None:
-    frames = tables.read(project / "frames" / "frames.parquet", "frames")
-    rows = asked(build(signs, looked_at(f"{PHOTOS}/000000"), Queue(frame_share=0.5), frames))
+def test_a_share_of_the_open_frames_is_put_forward(signs: pa.Table, frames: pa.Table) -> None:
+    rows = asked(build(signs, looked_at(f"{PHOTOS}/000000", f"{PHOTOS}/000001"), Queue(frame_share=0.5), frames))
     assert [row["kind"] for row in rows] == ["sign"] * 4 + ["frame"] * 2
     assert {row["recording_id"] for row in rows} == {DRIVE}
     assert build(signs, Verified(), SIGNS_ONLY, frames).num_rows == 5

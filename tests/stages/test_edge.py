@@ -1,3 +1,4 @@
+import io
 import logging
 import os
 import shutil
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from signloop.core.errors import ConfigError, DataError
 from signloop.core.params import load
@@ -218,6 +220,28 @@ def test_the_commit_is_told_with_a_mark_if_files_differ(project: Project) -> Non
     assert len(commit) == 40
     (project.root / "dvc.yaml").write_text("stages: {}\n")
     assert git_commit(project) == commit + "+"
+
+
+def test_a_bar_gives_the_terminal_back_also_when_the_work_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(_edge, "TERMINAL", Console(file=screen, force_terminal=True, width=80))
+
+    def work() -> None:
+        _edge.progress("frames [1]", 3, 10)
+        raise DataError("it broke")
+
+    assert guarded(work) == 1
+    assert "frames [1]" in screen.getvalue()
+    assert screen.getvalue().count("\x1b[?25l") == screen.getvalue().count("\x1b[?25h") == 1  # the cursor is hidden, and shown again
+
+
+def test_rounds_that_were_not_fetched_are_not_written_beside(project: Project) -> None:
+    _edge.require_rounds(project)
+    (project.data / "verified.dvc").write_text("outs: []")
+    with pytest.raises(DataError, match=r"only the pointer to them .*verified\.dvc.*Run `dvc pull`"):
+        _edge.require_rounds(project)
+    (project.data / "verified").mkdir()
+    _edge.require_rounds(project)
 
 
 def test_progress_is_a_line_per_tenth(caplog: pytest.LogCaptureFixture) -> None:

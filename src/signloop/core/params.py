@@ -2,10 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from signloop.core.errors import ConfigError
 from signloop.core.taxonomy import Taxonomy
@@ -41,6 +41,12 @@ class Data(Group):
     min_side_px: Positive
     background_per_frame: Count
     max_skipped: Share
+
+    @model_validator(mode="after")
+    def _shares_of_one_whole(self) -> Self:
+        if self.val_share + self.test_share > 1:
+            raise ValueError("val_share and test_share together must not be above 1")
+        return self
 
 
 class Extract(Group):
@@ -103,6 +109,12 @@ class Detector(Group):
     min_score: Share
     nms_iou: Share
     max_boxes: Some
+
+    @model_validator(mode="after")
+    def _zoom_is_a_range(self) -> Self:
+        if self.scale_min > self.scale_max:
+            raise ValueError("scale_min must not be above scale_max")
+        return self
 
 
 class Classifier(Group):

@@ -27,6 +27,7 @@ MINIMUM_UNITS = 10
 MINIMUM_PER_SPLIT = 2
 _ROUND = re.compile(r"round_(\d{3,})(?:-[A-Za-z0-9._-]+)?")
 _LABEL = re.compile(r"[A-Za-z0-9._-]{0,60}")
+_SPOKEN_OF = (("verified_boxes", "box_id"), ("verified_frames", "frame_id"), ("verified_crops", "crop_id"))
 _NOT_CONTENT = ("round", "verified_at", "seconds")  # publishing the same verdicts an hour later is the same round
 
 
@@ -261,10 +262,16 @@ def _check_round(label: str, parts: Mapping[str, pa.Table], units: Mapping[str, 
         raise DataError("verdicts lie outside the units of the round", expected="every frame's recording, still or track", found=lost[:5])
 
 
-def _published(rounds: Mapping[int, Path], content: str) -> Path | None:
-    for path in rounds.values():
+def _published(rounds: Mapping[int, Path], content: str, parts: Mapping[str, pa.Table]) -> Path | None:
+    """Return the round that says the same, unless a later one has spoken of the same things since: then it must be said again."""
+    wanted = {(name, key): set(parts[name][key].to_pylist()) for name, key in _SPOKEN_OF}
+    for _, path in sorted(rounds.items(), reverse=True):
         if read_json(path / "round.json").get("content") == content:
             return path
+        for (name, key), ids in wanted.items():
+            file = path / f"{name.removeprefix('verified_')}.parquet"
+            if file.exists() and ids & set(tables.read(file, name)[key].to_pylist()):
+                return None
     return None
 
 
@@ -280,7 +287,9 @@ def publish_round(
     test_share: float,
     meta: Mapping[str, Any],
 ) -> Path:
-    """Write one immutable round, whole or not at all; equal content (times aside) that some round has already is not written again.
+    """Write one immutable round, whole or not at all.
+
+    Content (times aside) that some round has already is not written again, unless a later round has said otherwise since.
 
     Args:
         folder: `data/verified`; made if it is missing. A lock file lies beside it, not in it.
@@ -309,7 +318,7 @@ def publish_round(
         for half in folder.glob(".round_*.tmp"):
             shutil.rmtree(half, ignore_errors=True)  # left by a killed process: the lock is ours, so nobody writes it now
         rounds = round_folders(folder)
-        old = _published(rounds, content)
+        old = _published(rounds, content, parts)
         if old is not None:
             return old
         number = max(rounds, default=0) + 1

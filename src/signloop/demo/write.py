@@ -1,6 +1,7 @@
 """The demo in a project: sizes and a seed enter, recordings with a verified round for some and a kept-apart truth for the others leave."""
 
 import hashlib
+import math
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from signloop.demo.plan import SIGNS_PER_RECORDING, plan, plan_test
 from signloop.demo.record import Part, estimate, record, record_all, recording_id, scored_signs, start, truth
 from signloop.demo.signs import CLASSES
 
-__all__ = ["DemoReport", "draw", "draw_test", "estimate", "remove"]
+__all__ = ["SIGNS_PER_RECORDING", "DemoReport", "draw", "draw_test", "estimate", "remove"]
 
 LABEL = "demo-seed"
 ANNOTATOR = "demo"
@@ -109,7 +110,7 @@ def draw(
     )
 
 
-def draw_test(folder: Path, *, signs: int, seed: int) -> Path:
+def draw_test(folder: Path, *, signs: int, seed: int, progress: Callable[[int, int], None] | None = None) -> Path:
     """Draw fresh recordings demo-test-NNN.mp4 with truth.json beside them until at least `signs` physical signs count.
 
     They come from the same world as the unlabelled recordings of `draw`, but from random numbers that no `draw` uses. Again with the same
@@ -117,18 +118,23 @@ def draw_test(folder: Path, *, signs: int, seed: int) -> Path:
 
     Args:
         folder: outside data/recordings; made if missing.
+        signs: physical signs that count on at least one frame.
+        seed: of everything random.
+        progress: called with signs done and in all.
 
     Returns:
         The truth file.
 
     Raises:
-        DataError: signs < 1, or other test recordings are there.
+        DataError: signs < 1, other test recordings are there, or the disk is too small.
     """
     if signs < 1 or seed < 0:
         raise DataError("the test needs signs", expected="signs >= 1, seed >= 0", found=f"signs {signs}, seed {seed}")
     parts = folder / ".demo-parts"
     if not parts.exists():
         _refuse_strangers([folder / "truth.json"])
+    if not (folder / "truth.json").exists():
+        require_free_space(folder, estimate(math.ceil(signs / SIGNS_PER_RECORDING))[0])
     start(parts, {"signs": signs, "seed": seed})
     found: list[Part] = []
     have = 0
@@ -136,6 +142,8 @@ def draw_test(folder: Path, *, signs: int, seed: int) -> Path:
         part, _ = record(planned, folder, parts)
         found.append(part)
         have += len(scored_signs(part))
+        if progress is not None:
+            progress(min(have, signs), signs)
         if have >= signs:
             break
     _write_if_new(folder / "truth.json", truth(found))
@@ -145,7 +153,7 @@ def draw_test(folder: Path, *, signs: int, seed: int) -> Path:
 def remove(root: Path) -> list[Path]:
     """Take the demo out: its recordings, its truth, and rounds whose frames all belong to its recordings.
 
-    Nothing else is touched: neither other recordings nor rounds that also speak of other recordings.
+    Nothing else is touched: neither other recordings, whatever their names, nor rounds that also speak of other recordings.
 
     Returns:
         What was deleted, sorted; empty if there was nothing.
@@ -154,8 +162,10 @@ def remove(root: Path) -> list[Path]:
         DataError: a round cannot be read; then nothing was deleted.
     """
     folder, parts = root / "data" / "recordings", root / "data" / "demo-parts"
-    videos = [path for path in folder.iterdir() if path.is_file() and _OURS.fullmatch(path.name)] if folder.is_dir() else []
-    ids = {sha256_file(path)[:16] for path in videos} | {recording_id(read_json(path)) for path in parts.glob("demo-*.json")}
+    drawn = {part["sha256"]: recording_id(part) for part in map(read_json, parts.glob("demo-*.json"))}
+    named = [path for path in folder.iterdir() if path.is_file() and _OURS.fullmatch(path.name)] if folder.is_dir() else []
+    videos = [path for path in named if path.name.startswith(".") or sha256_file(path) in drawn]
+    ids = set(drawn.values())
     rounds = [path for path in sorted((root / "data" / "verified").glob("round_*")) if _only_of(path, ids)]
     targets = [*videos, *(path for path in (parts, root / "data" / "demo-truth.json") if path.exists()), *rounds]
     for path in targets:
@@ -196,7 +206,7 @@ def _refuse_strangers(paths: Sequence[Path]) -> None:
             "files with the names of demo recordings are here already",
             where=paths[0].parent,
             found=there[:5],
-            todo="Rename them, or run `signloop demo --remove`.",
+            todo="Rename them, or move them elsewhere.",
         )
 
 

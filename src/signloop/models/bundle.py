@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from signloop.core.errors import ModelError, SignloopError
+from signloop.core.errors import ConfigError, ModelError, SignloopError
 from signloop.core.files import atomic_path, read_json, sha256_file, sha256_json, write_json
 from signloop.core.params import Classifier as ClassifierParams
 from signloop.core.params import Detector as DetectorParams
@@ -145,5 +145,11 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def pick_device(accelerator: str) -> torch.device:
-    """Choose where networks run: "cpu" forces the CPU, everything else takes a GPU if there is one."""
+    """Choose where networks run: "cpu" forces the CPU, "auto" takes a GPU if there is one.
+
+    Raises:
+        ConfigError: a GPU is asked for, and there is none.
+    """
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ConfigError("there is no GPU here", where="trainer.accelerator", expected="auto or cpu", found=accelerator)
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")

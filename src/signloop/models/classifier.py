@@ -4,14 +4,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import timm
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from signloop.core.boxes import clip, expand
 from signloop.core.params import Classifier as ClassifierParams
-from signloop.models.pretrained import load_pretrained
+from signloop.models.pretrained import create_timm, load_pretrained
 
 
 class Classifier(nn.Module):
@@ -24,8 +23,8 @@ class Classifier(nn.Module):
 
     def __init__(self, cfg: ClassifierParams, classes: int) -> None:
         super().__init__()
-        self.net = timm.create_model(cfg.backbone, pretrained=False, num_classes=classes + 1)
-        load_pretrained(self.net, cfg.weights, cfg.backbone)
+        self.net: Any = create_timm(cfg.backbone, "classifier.backbone", num_classes=classes + 1)
+        load_pretrained(self.net, cfg.weights, cfg.backbone, new=[self.head_name.removeprefix("net.")])
         self.contrast = cfg.contrast
 
     @property

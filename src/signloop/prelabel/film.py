@@ -139,6 +139,7 @@ def _draw(recording: Recording, boxes: list[dict[str, Any]], signs: list[dict[st
     )
     if not writer.isOpened():
         raise DataError("the film cannot be written", where=target, expected="an OpenCV with the MPEG-4 encoder")
+    written = 0
     try:
         for frame in read_frames(recording):
             image = frame.image.copy()
@@ -148,8 +149,23 @@ def _draw(recording: Recording, boxes: list[dict[str, Any]], signs: list[dict[st
                     _save_crop(frame, box, sign, taxonomy, target)
                 _mark(image, box, f"{taxonomy.name_of(sign['class_id'])} {sign['confidence']:.0%}")
             writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+            written += 1
     finally:
         writer.release()
+    check_film(target / "film.mp4", written)
+
+
+def check_film(path: Path, frames: int) -> None:
+    """Read a film's frame count back: OpenCV does not tell that a disk was full.
+
+    Raises:
+        DataError: it is another.
+    """
+    film = cv2.VideoCapture(str(path))
+    found = int(film.get(cv2.CAP_PROP_FRAME_COUNT)) if film.isOpened() else 0
+    film.release()
+    if found != frames:
+        raise DataError("the film was not written whole", where=path, expected=f"{frames} frames", found=found, todo="Is the disk full?")
 
 
 def _size(box: dict[str, Any]) -> float:
@@ -163,7 +179,8 @@ def _save_crop(frame: Frame, box: dict[str, Any], sign: dict[str, Any], taxonomy
     folder = "unknown" if sign["class_id"] is None else class_folder(taxonomy, sign["class_id"])
     path = target / "crops" / folder / f"{box['sign_id'].rpartition('/')[2]}_{frame.index:06d}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(frame.image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)], cv2.COLOR_RGB2BGR))
+    _, content = cv2.imencode(".png", cv2.cvtColor(frame.image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)], cv2.COLOR_RGB2BGR))
+    path.write_bytes(content.tobytes())
 
 
 def _mark(image: Image, box: dict[str, Any], text: str) -> None:

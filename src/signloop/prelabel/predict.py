@@ -64,7 +64,8 @@ def predict_recordings(
     for number, video in enumerate(truth.videos):
         progress("recordings", number, len(truth.videos))
         recording = open_recording(folder / video.file_name, video.fps)
-        proposal = propose(read_frames(recording, fps=fps), runtime, prelabel, recording)
+        step = max(1, round(video.fps / rate))  # by index, as they are counted; `Pace` goes by time
+        proposal = propose((frame for frame in read_frames(recording) if frame.index % step == 0), runtime, prelabel, recording)
         frames += [
             {"video": video.file_name, "frame_index": index, "boxes": boxes_with_scores(boxes)} for index, _, boxes in proposal.frames
         ]

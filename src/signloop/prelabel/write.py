@@ -47,8 +47,9 @@ class PrelabelReport:
 
 
 def result_key(recording: Recording, model_id: str, params_hash: str) -> str:
-    """Return the name that the result of a recording has."""
-    return f"{recording.recording_id}-{model_id}-{params_hash[:8]}"
+    """Return the name that the result of a recording has; a person may change the kind and the rate of a folder of images."""
+    read_as = "" if recording.kind == "video" else f"-{recording.kind}" + (f"-{recording.fps:g}" if recording.fps else "")
+    return f"{recording.recording_id}-{model_id}-{params_hash[:8]}{read_as}"
 
 
 def is_finished(out_folder: Path, key: str) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -43,15 +44,11 @@ def _conflicts(verified: Verified) -> list[dict[str, Any]]:
     return rows
 
 
-def _frames_to_search(frames: pa.Table, share: float, answered: set[str]) -> list[dict[str, Any]]:
-    """Put a share of the frames of each open recording forward: those with the smallest hashes, at least one."""
-    by_recording: dict[str, list[str]] = defaultdict(list)
-    for frame_id, recording_id in zip(frames["frame_id"].to_pylist(), frames["recording_id"].to_pylist(), strict=True):
-        if recording_id not in answered and share > 0:
-            by_recording[recording_id].append(frame_id)
+def _frames_to_search(open_frames: dict[str, list[str]], share: float) -> list[dict[str, Any]]:
+    """Put a share of the open frames of each recording forward: those with the smallest hashes, at least one."""
     chosen = [
         (recording_id, frame_id)
-        for recording_id, frame_ids in sorted(by_recording.items())
+        for recording_id, frame_ids in sorted(open_frames.items())
         for frame_id in sorted(sorted(frame_ids, key=sha256_json)[: math.ceil(share * len(frame_ids))])
     ]
     return [
@@ -67,25 +64,39 @@ def _frames_to_search(frames: pa.Table, share: float, answered: set[str]) -> lis
     ]
 
 
-def build(signs: pa.Table, verified: Verified, queue: Queue, frames: pa.Table | None = None) -> pa.Table:
+def _by_recording(frame_ids: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for frame_id in sorted(frame_ids):
+        found[frame_id.split("/")[0]].append(frame_id)
+    return found
+
+
+def build(signs: pa.Table, verified: Verified, queue: Queue, frames: pa.Table) -> pa.Table:
     """Ask about everything that nobody has looked at.
 
-    Every predicted sign is asked, the most doubtful first: no class, then low confidence, then a small margin. A recording that has
-    any completely verified frame, of whichever round, counts as answered as a whole and its signs are not asked again. Before the
-    signs come frames on which two people disagreed in one round, after them frames in which missed signs are looked for.
+    Every predicted sign is asked, the most doubtful first: no class, then low confidence, then a small margin. It is answered once a
+    frame between its first and its last was completely verified in any round, or every frame of its recording was. Before the signs
+    come frames on which two people disagreed in one round, after them frames in which missed signs are looked for.
 
     Args:
-        signs: prelabel_signs of all recordings.
+        signs: prelabel_signs of all recordings; those of a recording without an extracted frame cannot be shown and are not asked.
         verified: all rounds.
         queue: share of the frames that are put forward.
-        frames: extracted frames; None puts none forward.
+        frames: extracted frames.
 
     Returns:
         Table queue; rank 1 comes first. The same input in any order gives the same table.
     """
     columns = (verified.frames["frame_id"].to_pylist(), verified.frames["complete"].to_pylist())
-    answered = {frame_id.split("/")[0] for frame_id, complete in zip(*columns, strict=True) if complete}
-    open_signs = [sign for sign in signs.to_pylist() if sign["recording_id"] not in answered]
+    complete = {frame_id for frame_id, is_complete in zip(*columns, strict=True) if is_complete}
+    seen = {recording_id: [int(f.split("/")[1]) for f in frame_ids] for recording_id, frame_ids in _by_recording(complete).items()}
+    waiting = _by_recording(set(frames["frame_id"].to_pylist()) - complete)
+
+    def is_open(sign: dict[str, Any]) -> bool:
+        looked_at = seen.get(sign["recording_id"], [])
+        return sign["recording_id"] in waiting and not any(sign["first_index"] <= index <= sign["last_index"] for index in looked_at)
+
+    open_signs = [sign for sign in signs.to_pylist() if is_open(sign)]
     open_signs.sort(key=lambda s: (s["class_id"] is not None, s["confidence"], s["margin"], s["sign_id"]))
     rows = _conflicts(verified) + [
         {
@@ -98,5 +109,5 @@ def build(signs: pa.Table, verified: Verified, queue: Queue, frames: pa.Table | 
         }
         for sign in open_signs
     ]
-    rows += _frames_to_search(tables.empty("frames") if frames is None else frames, queue.frame_share, answered)
+    rows += _frames_to_search(waiting, queue.frame_share)
     return tables.from_rows("queue", [{**row, "rank": rank} for rank, row in enumerate(rows, start=1)])

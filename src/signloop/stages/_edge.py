@@ -19,7 +19,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from signloop.core.errors import ConfigError, SignloopError
+from signloop.core.errors import ConfigError, DataError, SignloopError
 from signloop.core.files import sha256_file, sha256_json, write_bytes
 from signloop.core.params import Params, load, parse
 
@@ -79,6 +79,21 @@ def find_project(start: Path | None = None) -> Project:
     raise ConfigError("this is no Signloop project", where=here, expected="a folder with dvc.yaml and conf/", todo="Go to your checkout.")
 
 
+def require_rounds(project: Project) -> None:
+    """Refuse to go on where only the pointer to the verified rounds is: new rounds beside it would take its place.
+
+    Raises:
+        DataError: data/verified.dvc is there, and data/verified is not.
+    """
+    pointer = project.data / "verified.dvc"
+    if pointer.exists() and not (project.data / "verified").exists():
+        raise DataError(
+            "the verified rounds are not here, only the pointer to them",
+            where=pointer,
+            todo="Run `dvc pull` or `dvc checkout`; to begin without them, delete data/verified.dvc.",
+        )
+
+
 def compose(conf: Path, overrides: list[str]) -> dict[str, Any]:
     """Compose conf/ with Hydra.
 
@@ -97,7 +112,7 @@ def compose(conf: Path, overrides: list[str]) -> dict[str, Any]:
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
             config = OmegaConf.to_container(hydra_compose("config", overrides=overrides), resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
             "the parameters cannot be composed",
             where=" ".join(overrides) or conf,
@@ -173,6 +188,12 @@ class _Meter:
             self._last = (total, done * PLAIN_EVERY // total)
             log.info("%s %d of %d", what, done, total)
 
+    def stop(self) -> None:
+        """Take the bar away, whose cursor is hidden, also when the work ended before its total."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
     def _draw(self, what: str, done: int, total: int) -> None:
         if self._bar is None:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -181,8 +202,7 @@ class _Meter:
             self._bar.start()
         self._bar.update(self._task, description=escape(what), completed=done, total=total)
         if done >= total:
-            self._bar.stop()
-            self._bar = None
+            self.stop()
 
 
 _METER = _Meter()
@@ -258,6 +278,8 @@ def guarded(act: Callable[[], None]) -> int:
         if not says_missing_library(error):
             raise
         return 1
+    finally:
+        _METER.stop()
     return 0
 
 

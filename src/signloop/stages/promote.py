@@ -45,14 +45,18 @@ def act(project: Project, params: Params) -> None:
 
 
 def gate(project: Project, params: Params, scores: dict[str, Any], champion: VersionInfo | None) -> Decision:
-    """Judge the candidate against the champion on one test set: the champion is scored again if the set has changed since."""
-    if champion is None or not scores["metrics"]:
-        return Decision(True, ("there is no champion yet" if champion is None else "there is no test data yet",))
+    """Judge the candidate against the champion on one test set, labelled with one set of parameters: else the champion is scored again."""
+    if champion is None:
+        return Decision(True, ("there is no champion yet",))
     with tempfile.TemporaryDirectory(dir=project.data) as scratch:
         folder = versions.fetch_scores(project.mlflow_uri, champion.version, Path(scratch) / "scores")
-        theirs = read_json(folder / "scores.json") if folder else {"test_version": None}
-        if theirs["test_version"] != scores["test_version"]:
-            log.info("the test set has changed: scoring the champion again")
+        theirs = read_json(folder / "scores.json") if folder else {"metrics": {}}
+        if not scores["metrics"]:
+            if theirs["metrics"]:
+                return Decision(False, ("the champion was scored on test data, and there is none any more",))
+            return Decision(True, ("there is no test data yet",))
+        if any(theirs.get(key) != scores[key] for key in ("test_version", "prelabel")):
+            log.info("the test set or the parameters of labelling have changed: scoring the champion again")
             theirs = score_again(project, params, versions.fetch(project.mlflow_uri, champion.version, Path(scratch) / "bundle"))
     return judge(as_scores(scores), as_scores(theirs), params.gate)
 

@@ -39,7 +39,7 @@ def act(project: Project, params: Params, name: str) -> None:
     with runs.start_run(project.mlflow_uri, EXPERIMENT, f"train {name}", tags, own, artifact_root=project.artifact_root) as run:
         logger = runs.lightning_logger(project.mlflow_uri, run.run_id, EXPERIMENT)
         metrics = LEARN[name](truth, params, out, progress, logger)
-        run.log_metrics(metrics, step=0)
+        run.log_metrics({f"kept_{key}": value for key, value in metrics.items()}, step=0)  # val_* are the curve, to the last step
         run.set_tags({"weights_sha256": sha256_file(out / f"{name}.safetensors")})
         if (out / "report").is_dir():
             run.log_artifact(out / "report", "report")

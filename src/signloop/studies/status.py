@@ -5,15 +5,21 @@ from pathlib import Path
 
 from signloop.core import tables
 from signloop.core.files import read_json
-from signloop.core.rounds import read_rounds
+from signloop.core.params import Queue
+from signloop.core.rounds import read_rounds, round_folders
+from signloop.prelabel.write import read_signs
+from signloop.review.queue import build
+
+MOST_LEFT_OUT = 10  # of one stage
 
 
-def describe(data: Path, uri: str | None) -> list[str]:
+def describe(data: Path, uri: str | None, queue: Queue) -> list[str]:
     """Describe a project.
 
     Args:
         data: its data folder.
         uri: of the registry; None if there is none yet.
+        queue: how the questions are chosen.
     """
     lines = []
     frames, recordings, waiting = (
@@ -27,15 +33,12 @@ def describe(data: Path, uri: str | None) -> list[str]:
         lines.append(f"recordings  {sum(kinds.values())} ({found}), {tables.read(frames, 'frames').num_rows} frames extracted")
     else:
         lines.append("recordings  none extracted yet")
-    for name in ("frames", "truth"):
-        path = data / name / "skipped.parquet"
-        if path.is_file() and (rows := tables.read(path, "skipped").to_pylist()):
-            lines.append(f"left out    {len(rows)} by {rows[0]['stage']}, for instance {rows[0]['item']!r}: {rows[0]['reason']}")
+    lines += _left_out(data)
     verified = read_rounds(data / "verified")
-    rounds = len(set(verified.boxes.column("round").to_pylist()) | set(verified.crops.column("round").to_pylist()))
+    rounds = round_folders(data / "verified")
     complete = sum(verified.frames.column("complete").to_pylist())
     lines.append(
-        f"verified    {rounds} rounds: {verified.boxes.num_rows} boxes, {complete} complete frames, {verified.crops.num_rows} crops, "
+        f"verified    {len(rounds)} rounds: {verified.boxes.num_rows} boxes, {complete} complete frames, {verified.crops.num_rows} crops, "
         f"{len(verified.conflicts)} conflicts"
     )
     lines += _champion(uri)
@@ -43,9 +46,31 @@ def describe(data: Path, uri: str | None) -> list[str]:
         scores = read_json(data / "scores" / "scores.json")
         shown = ", ".join(f"{key} {value:.3f}" for key, value in scores["metrics"].items() if isinstance(value, float))
         lines.append(f"candidate   {scores['model_id']} on {scores['frames']} test frames: {shown or 'no test data yet'}")
-    questions = tables.read(waiting, "queue").num_rows if waiting.is_file() else 0
-    lines.append(f"waiting     {questions} questions for the person")
-    lines.append(f"next        {_next(recordings.is_file(), rounds, questions, waiting.is_file())}")
+    questions, stale = 0, False
+    if waiting.is_file() and frames.is_file():
+        now = build(read_signs(data / "prelabels"), verified, queue, tables.read(frames, "frames"))
+        questions, stale = now.num_rows, not now.equals(tables.read(waiting, "queue"))
+    lines.append(f"waiting     {questions} questions for the person" + (", the queue is older than the newest round" if stale else ""))
+    if not rounds:
+        lines.append("next        signloop demo   (or signloop import coco IMAGES LABELS)")
+    elif not recordings.is_file() or not waiting.is_file() or stale:
+        lines.append("next        dvc repro")
+    elif questions:
+        lines.append("next        signloop export coco --out FOLDER, correct it in any tool, signloop publish coco FOLDER/annotations.json")
+    else:
+        lines.append("next        put new recordings into data/recordings, then dvc repro")
+    return lines
+
+
+def _left_out(data: Path) -> list[str]:
+    """Say which items each stage left out, and why."""
+    lines = []
+    for name, stage in (("frames", "extract"), ("truth", "assemble"), ("prelabels", "prelabel")):
+        path = data / name / "skipped.parquet"
+        rows = [row for row in tables.read(path, "skipped").to_pylist() if row["stage"] == stage] if path.is_file() else []
+        lines += [f"left out    by {stage}: {row['item']!r}, {row['reason']}" for row in rows[:MOST_LEFT_OUT]]
+        if len(rows) > MOST_LEFT_OUT:
+            lines.append(f"left out    by {stage}: {len(rows) - MOST_LEFT_OUT} more, in {path.relative_to(data.parent)}")
     return lines
 
 
@@ -59,13 +84,3 @@ def _champion(uri: str | None) -> list[str]:
         return ["champion    none yet"]
     shown = ", ".join(f"{key} {champion.tags[key]}" for key in ("ap50", "class_accuracy", "sign_recall") if key in champion.tags)
     return [f"champion    version {champion.version}, {champion.model_id}: {shown}"]
-
-
-def _next(extracted: bool, rounds: int, questions: int, queued: bool) -> str:
-    if not rounds:
-        return "signloop demo   (or signloop import coco IMAGES LABELS)"
-    if not extracted or not queued:
-        return "dvc repro"
-    if questions:
-        return "signloop export coco --out FOLDER, correct it in any tool, then signloop publish coco FOLDER/annotations.json"
-    return "put new recordings into data/recordings, then dvc repro"
