@@ -198,7 +198,7 @@ def killed(reviewed: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Chec
     with log.open("w") as file:
         dvc = subprocess.Popen(["dvc", "repro"], cwd=reviewed.root, env=reviewed.environment, stdout=file, stderr=file)
     deadline = time.monotonic() + 240
-    while "Training" not in log.read_text():  # its lock is held by now
+    while "steps 1 of" not in log.read_text():  # its lock is held by now
         assert time.monotonic() < deadline, log.read_text()
         assert dvc.poll() is None, log.read_text()
         time.sleep(0.05)

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -335,8 +336,12 @@ def test_what_cannot_become_truth_is_refused(world: World) -> None:
 def test_a_crop_that_cannot_be_written_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     frame_id = world.record("a" * 16) + "/000000"
     world.publish([box(frame_id, "one", (20, 10, 50, 40), "accepted", 3)], [frame_id])
-    monkeypatch.setattr(cv2, "imwrite", lambda *_: False)
-    with pytest.raises(DataError, match="crop cannot be written"):
+
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DataError, match=r"crop cannot be written .*No space left.*Is the disk full"):
         world.assemble()
 
 

@@ -199,7 +199,12 @@ def _save(image: NDArray[np.uint8], box: Row, split: str, out: Path, data: Data,
     (out / path).parent.mkdir(parents=True, exist_ok=True)
     view = cv2.cvtColor(image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)], cv2.COLOR_RGB2BGR)
     _, content = cv2.imencode(".png", view, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    (out / path).write_bytes(content.tobytes())
+    try:
+        (out / path).write_bytes(content.tobytes())
+    except OSError as error:
+        raise DataError(
+            "a crop cannot be written", where=out / path, found=error.strerror, todo="Is the disk full? Make room and run `dvc repro`."
+        ) from error
     track_id = box["sign_id"] or box["box_id"]
     return {
         "crop_id": box["box_id"],

@@ -49,7 +49,7 @@ def describe(data: Path, uri: str | None, queue: Queue) -> list[str]:
     questions, stale = 0, False
     if waiting.is_file() and frames.is_file():
         now = build(read_signs(data / "prelabels"), verified, queue, tables.read(frames, "frames"))
-        questions, stale = now.num_rows, not now.equals(tables.read(waiting, "queue"))
+        questions, stale = now.num_rows, not now.sort_by("queue_id").equals(tables.read(waiting, "queue").sort_by("queue_id"))
     lines.append(f"waiting     {questions} questions for the person" + (", the queue is older than the newest round" if stale else ""))
     if not rounds:
         lines.append("next        signloop demo   (or signloop import coco IMAGES LABELS)")
