@@ -1,6 +1,8 @@
+from dataclasses import replace
 from pathlib import Path
 
 import albumentations as A  # noqa: N812 - as its own documentation does
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from signloop.models.datasets import (
     ClassificationCrops,
     CropTruth,
     DetectionCrops,
+    FrameTruth,
     collate_detection,
     crop_truths,
     frame_truths,
@@ -42,6 +45,38 @@ def test_the_box_of_a_crop_lies_on_the_drawn_shape(truth_folder: Path, fast: Par
             assert float(spread.median()) > 0.3  # coloured shape on grey ground
             seen += 1
     assert seen >= 25
+
+
+def test_crops_show_what_was_rejected_as_often_as_asked_and_call_it_nothing(fast: Params, tmp_path: Path) -> None:
+    image = np.full((200, 400, 3), 90, np.uint8)
+    image[20:40, 340:360] = (0, 0, 255)  # what a person rejected
+    image[150:170, 30:50] = (0, 255, 0)  # a sign
+    cv2.imwrite(str(tmp_path / "frame.png"), image[..., ::-1])
+    none = np.empty((0, 4), np.float32)
+    frame = FrameTruth(tmp_path / "frame.png", np.array([[30, 150, 50, 170]], np.float32), none, np.array([[340, 20, 360, 40]], np.float32))
+    cfg = fast.detector.model_copy(
+        update={"background_share": 0.0, "rejected_share": 0.3, "exposure": 0.0, "crop_px": 96, "scale_min": 1.0, "scale_max": 1.0}
+    )
+    data = DetectionCrops([frame], cfg, 200, 1, seed=0)
+    rejected = signs = 0
+    for i in range(200):
+        picture, target = data[i]
+        shows_rejected = bool((picture[2] - picture[:2].amax(0) > 0.5).sum() > 300)
+        assert len(target["boxes"]) == (not shows_rejected)  # they are too far apart for one crop
+        rejected, signs = rejected + shows_rejected, signs + (not shows_rejected)
+    assert 45 <= rejected <= 75
+    assert signs == 200 - rejected
+    nothing_rejected = DetectionCrops([replace(frame, rejected=none)], cfg, 20, 1, seed=0)
+    assert all(len(nothing_rejected[i][1]["boxes"]) == 1 for i in range(20))
+
+
+def test_a_rejected_box_of_the_truth_reaches_the_detector(truth_folder: Path) -> None:
+    frames, truth = tables.read(truth_folder / "frames.parquet", "truth_frames"), tables.read(truth_folder / "truth.parquet", "truth")
+    rows = truth.to_pylist()
+    box = next(row for row in rows if row["split"] == "train" and row["role"] == "positive")
+    box.update(role="negative", origin="rejected", class_id=None)
+    found = frame_truths(truth_folder, frames, tables.from_rows("truth", rows), "train")
+    assert [frame.rejected.tolist() for frame in found if len(frame.rejected)] == [[[box["x1"], box["y1"], box["x2"], box["y2"]]]]
 
 
 def test_items_do_not_depend_on_order_or_process(truth_folder: Path, fast: Params) -> None:
@@ -104,3 +139,6 @@ def test_rare_classes_and_negatives_are_drawn_as_asked(fast: Params, taxonomy: T
         negative = weights[labels == 3].sum()
         assert weights[labels == 1].sum() / (1 - negative) == pytest.approx(share)
         assert negative == pytest.approx(0.2) or balance == 1.0
+    no_negatives = fast.classifier.model_copy(update={"negative_share": 0.0})
+    weights = np.diff(ClassificationCrops(crops, no_negatives, taxonomy, 1, 0).weights, prepend=0)
+    assert weights[labels == 3].sum() == pytest.approx(0)

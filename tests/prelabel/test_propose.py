@@ -74,7 +74,16 @@ def approach(n: int = 12, fps: float = 10.0, grey: bool = False) -> Iterator[Fra
 
 
 PARAMS = Prelabel(
-    fps=None, start_score=0.4, keep_score=0.15, min_boxes=2, sure_score=0.9, max_gap_s=1.1, crops_per_sign=4, precision="32", batch=3
+    fps=None,
+    start_score=0.4,
+    keep_score=0.15,
+    min_boxes=2,
+    sure_score=0.9,
+    max_gap_s=1.1,
+    crops_per_sign=4,
+    nothing=0.9,
+    precision="32",
+    batch=3,
 )
 ROAD = Recording("0123456789abcdef", "road.mp4", Path("road.mp4"), "video", 10.0, 12, 320, 240, 1.2, 0)
 STILLS = replace(ROAD, kind="stills", fps=None, duration_s=0.0)

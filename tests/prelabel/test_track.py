@@ -13,7 +13,16 @@ from signloop.prelabel.track import Stills, Track, Tracker
 
 WIDTH, HEIGHT, FOCAL = 1280, 720, 1100.0
 PARAMS = Prelabel(
-    fps=None, start_score=0.4, keep_score=0.15, min_boxes=2, sure_score=0.7, max_gap_s=1.1, crops_per_sign=8, precision="32", batch=2
+    fps=None,
+    start_score=0.4,
+    keep_score=0.15,
+    min_boxes=2,
+    sure_score=0.7,
+    max_gap_s=1.1,
+    crops_per_sign=8,
+    nothing=0.9,
+    precision="32",
+    batch=2,
 )
 Sign = tuple[float, float, float, float]  # right of the camera, below it, ahead at time 0, side; metres
 POLE: tuple[Sign, ...] = ((4.0, -1.5, 50.0, 0.7), (4.0, -0.75, 50.0, 0.7))

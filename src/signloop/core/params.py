@@ -83,7 +83,8 @@ class Detector(Group):
         exposure: strength of the random brightness and contrast change.
         lr, backbone_lr, weight_decay: AdamW; the peak of a one-cycle schedule.
         batch: crops a step.
-        background_share: share of training crops drawn anywhere, the others around a box.
+        background_share, rejected_share: shares of training crops drawn anywhere, and around boxes that a person rejected, if there are
+            any; the others are drawn around a box to find.
         ema: decay of the averaged weights that are kept; 0 keeps the last ones.
         input_scale: factor on the frame before detection; 1 keeps the camera's resolution.
         min_score, nms_iou, max_boxes: what leaves the detector.
@@ -104,6 +105,7 @@ class Detector(Group):
     weight_decay: Annotated[float, Field(ge=0)]
     batch: Some
     background_share: Share
+    rejected_share: Share
     ema: Share
     input_scale: Positive
     min_score: Share
@@ -114,6 +116,12 @@ class Detector(Group):
     def _zoom_is_a_range(self) -> Self:
         if self.scale_min > self.scale_max:
             raise ValueError("scale_min must not be above scale_max")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_of_one_whole(self) -> Self:
+        if self.background_share + self.rejected_share > 1:
+            raise ValueError("background_share and rejected_share together must not be above 1")
         return self
 
 
@@ -205,6 +213,7 @@ class Prelabel(Group):
         sure_score: a sign whose best box reaches it is kept however short.
         max_gap_s: a sign unseen for longer has ended; so has one that missed more looks than it had boxes.
         crops_per_sign: most crops of one sign that the classifier sees.
+        nothing: confidence in "not an object" from which on a sign is not proposed at all.
         precision: 32 or bf16, of the networks; auto takes bf16 where the processor has it.
         batch: frames a detector call.
     """
@@ -216,6 +225,7 @@ class Prelabel(Group):
     sure_score: Share
     max_gap_s: Positive
     crops_per_sign: Some
+    nothing: Share
     precision: Literal["auto", "32", "bf16"]
     batch: Some
 

@@ -38,11 +38,13 @@ class FrameTruth:
         path: of the picture.
         positives: boxes to find, (n, 4) px.
         ignored: regions that are neither a sign nor "no sign", (m, 4) px.
+        rejected: boxes that a model once proposed and a person rejected, (k, 4) px.
     """
 
     path: Path
     positives: NDArray[np.float32]
     ignored: NDArray[np.float32]
+    rejected: NDArray[np.float32]
 
 
 def frame_truths(folder: Path, frames: pa.Table, truth: pa.Table, split: str) -> list[FrameTruth]:
@@ -55,7 +57,7 @@ def frame_truths(folder: Path, frames: pa.Table, truth: pa.Table, split: str) ->
         return np.array(boxes[frame_id][role], np.float32).reshape(-1, 4)
 
     return [
-        FrameTruth(folder / row["path"], of(row["frame_id"], "positive"), of(row["frame_id"], "ignore"))
+        FrameTruth(folder / row["path"], of(row["frame_id"], "positive"), of(row["frame_id"], "ignore"), of(row["frame_id"], "negative"))
         for row in sorted(frames.to_pylist(), key=lambda row: str(row["frame_id"]))
         if row["split"] == split and row["complete"]
     ]
@@ -85,9 +87,12 @@ def _light(strength: float) -> list[Any]:
 class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     """Square full-resolution crops of frames, most around a box, at a random zoom; item i is the same in every epoch and process.
 
+    Some are drawn around what a person rejected: the mistakes of former models, which a random place would hardly ever show (hard
+    negatives; Sung & Poggio 1998).
+
     Args:
         frames: completely labelled training frames, at least one.
-        cfg: crop size, zoom, exposure and share of background.
+        cfg: crop size, zoom, exposure, shares of background and of rejected boxes.
         items: length of the data set: the crops that a training will see.
         label: what the network's loss calls an object.
         seed: of all that is drawn.
@@ -100,7 +105,10 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         if not frames:
             raise DataError("no completely verified training frame", todo="Verify recordings, or run `signloop demo`.")
         self.frames, self.cfg, self.items, self.label, self.seed = frames, cfg, items, label, seed
-        self.with_boxes = [i for i, frame in enumerate(frames) if len(frame.positives)]
+        self.around = {
+            "positives": [i for i, frame in enumerate(frames) if len(frame.positives)],
+            "rejected": [i for i, frame in enumerate(frames) if len(frame.rejected)],
+        }
         self.light = A.Compose(_light(cfg.exposure))
 
     def __len__(self) -> int:
@@ -108,24 +116,34 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
 
     def __getitem__(self, item: int) -> tuple[Tensor, dict[str, Tensor]]:
         rng = np.random.default_rng((self.seed, item))
-        around_box = bool(self.with_boxes) and rng.random() >= self.cfg.background_share
-        pick = rng.choice(self.with_boxes) if around_box else rng.integers(len(self.frames))
-        frame = self.frames[int(pick)]
+        frame, boxes = self._aim(rng)
         image = read_image(frame.path)
         scale = float(np.exp(rng.uniform(np.log(self.cfg.scale_min), np.log(self.cfg.scale_max)))) * self.cfg.input_scale
-        left, top, side = self._window(image, frame, scale, around_box, rng)
-        crop, boxes = self._cut(image, frame, left, top, side)
+        left, top, side = self._window(image, boxes, scale, rng)
+        crop, visible = self._cut(image, frame, left, top, side)
         self.light.set_random_seed(int(rng.integers(2**31)))
         crop = self.light(image=crop)["image"]
-        labels = torch.full((len(boxes),), self.label, dtype=torch.int64)
-        return to_tensor(crop), {"boxes": torch.from_numpy(boxes), "labels": labels}
+        labels = torch.full((len(visible),), self.label, dtype=torch.int64)
+        return to_tensor(crop), {"boxes": torch.from_numpy(visible), "labels": labels}
 
-    def _window(self, image: Image, frame: FrameTruth, scale: float, around_box: bool, rng: np.random.Generator) -> tuple[int, int, int]:
+    def _aim(self, rng: np.random.Generator) -> tuple[FrameTruth, NDArray[np.float32]]:
+        """Choose a frame, and its boxes of which one shall be in the crop; none for a crop from anywhere."""
+        chance = rng.random() - self.cfg.background_share
+        rejected, found = self.around["rejected"], self.around["positives"]
+        if 0 <= chance < self.cfg.rejected_share and rejected:
+            frame = self.frames[int(rng.choice(rejected))]
+            return frame, frame.rejected
+        if chance >= 0 and found:
+            frame = self.frames[int(rng.choice(found))]
+            return frame, frame.positives
+        return self.frames[int(rng.integers(len(self.frames)))], np.empty((0, 4), np.float32)
+
+    def _window(self, image: Image, boxes: NDArray[np.float32], scale: float, rng: np.random.Generator) -> tuple[int, int, int]:
         """Choose the square of the frame (px) that is zoomed to the crop; it lies inside the frame where that is large enough."""
         height, width = image.shape[:2]
         side = round(self.cfg.crop_px / scale)
-        if around_box:
-            x1, y1, x2, y2 = frame.positives[rng.integers(len(frame.positives))]
+        if len(boxes):
+            x1, y1, x2, y2 = boxes[rng.integers(len(boxes))]
             free = np.maximum(side - np.array([x2 - x1, y2 - y1]), 0)
             left, top = np.array([x1, y1]) - rng.random(2) * free
         else:
@@ -236,7 +254,7 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
         weights *= (1 / counts[self.crops.labels]) ** self.cfg.balance
         negative = self.crops.labels == classes
         share = weights[negative].sum() / weights.sum()
-        if share > self.cfg.negative_share > 0:
+        if share > self.cfg.negative_share:
             weights[negative] *= self.cfg.negative_share / (1 - self.cfg.negative_share) * (1 - share) / share
         return np.asarray(weights / weights.sum())
 

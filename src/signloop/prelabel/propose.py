@@ -10,8 +10,6 @@ from signloop.prelabel.track import Stills, Tracker
 
 __all__ = ["Proposal", "Runtime", "propose"]
 
-SURELY_NOTHING = 0.9  # confidence in "not an object" from which on a sign is not proposed at all
-
 
 def propose(frames: Iterable[Frame], runtime: Runtime, params: Prelabel, recording: Recording) -> Proposal:
     """Find every physical sign of a recording, with its boxes and one class.
@@ -24,7 +22,7 @@ def propose(frames: Iterable[Frame], runtime: Runtime, params: Prelabel, recordi
 
     Returns:
         Boxes and signs, numbered in the order in which they appear. A sign that the crops call "not an object" has no class, and is
-        left out if they are sure of it. No frames give an empty proposal.
+        left out if they are as sure of it as `params.nothing`. No frames give an empty proposal.
 
     Raises:
         DataError: whatever reading `frames` raises.
@@ -40,7 +38,7 @@ def propose(frames: Iterable[Frame], runtime: Runtime, params: Prelabel, recordi
     tracks = follower.finish()
     gallery.settle(follower.live, follower.kept)
     named = [(track, gallery.votes[track.number]) for track in tracks]
-    named = [(track, vote) for track, vote in named if vote.class_index is not None or vote.confidence < SURELY_NOTHING]
+    named = [(track, vote) for track, vote in named if vote.class_index is not None or vote.confidence < params.nothing]
     return to_proposal(named, looked, recording, runtime)
 
 
