@@ -249,3 +249,20 @@ def test_progress_is_a_line_per_tenth(caplog: pytest.LogCaptureFixture) -> None:
         for done in range(101):
             _edge.progress("frames", done, 100)
     assert caplog.messages == [f"frames {done} of 100" for done in range(0, 101, 10)]
+
+
+def test_the_time_left_is_told_at_the_rate_so_far_for_each_work_anew(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    with caplog.at_level(logging.INFO, "signloop"):
+        for done in range(1, 11):
+            _edge.progress("steps", done, 10)
+            now[0] += 100
+        _edge.progress("steps", 10, 10)  # said already
+        _edge.progress("steps", 1, 10)
+        now[0] += 5
+        _edge.progress("steps", 2, 10)
+    assert caplog.messages[:2] == ["steps 1 of 10", "steps 2 of 10, about 13 min left"]
+    assert caplog.messages[8:] == ["steps 9 of 10, about 2 min left", "steps 10 of 10", "steps 1 of 10", "steps 2 of 10"]

@@ -62,6 +62,16 @@ class _KeepBest(Callback):
             self.history.best_step, self.history.best_score, self.since = step, self.task.measured["score"], 0
             self.state = {name: value.detach().cpu().clone() for name, value in self.task.network.state_dict().items()}
 
+    def finish(self, step: int) -> None:
+        """Measure the end, if steps came after the last validation, and put the best weights into the network."""
+        if self.task.measure is not None and (not self.history.rows or self.history.rows[-1]["step"] != step):
+            self.task.measured = self.task.measure(self.task.network.eval())  # the averaged weights are in it by now
+            self.compare(step)
+        if self.state:
+            self.task.network.load_state_dict(self.state)
+        else:
+            self.history.best_step = step
+
 
 class _Steps(Callback):
     """Tell how many steps are done."""
@@ -99,10 +109,38 @@ def _worker(_: int) -> None:
     cv2.setNumThreads(0)
 
 
-def _trainer(**options: Any) -> pl.Trainer:
+def _callbacks(budget: Budget, ema: float, logger: Any, progress: Progress) -> list[Callback]:
+    callbacks: list[Callback] = [_Steps(progress, budget.steps)]
+    if logger:
+        callbacks.append(LearningRateMonitor("step"))
+    if ema:
+        callbacks.append(EMAWeightAveraging(decay=min(ema, 1 - MIN_DECAY_STEPS / max(budget.steps, 2 * MIN_DECAY_STEPS)), use_buffers=True))
+    return callbacks
+
+
+def _trainer(trainer: Trainer, budget: Budget, validates: bool, callbacks: list[Callback], logger: Any, folder: Path) -> pl.Trainer:
     """Build Lightning's Trainer; what it refuses is a parameter of ours."""
     try:
-        return pl.Trainer(**options)
+        return pl.Trainer(
+            accelerator=trainer.accelerator,
+            devices=trainer.devices,
+            num_nodes=trainer.num_nodes,
+            precision=trainer.precision,  # type: ignore[arg-type]  # checked by Lightning
+            max_steps=budget.steps,
+            val_check_interval=min(budget.validate_every, budget.steps) if validates else None,
+            check_val_every_n_epoch=None if validates else 1,
+            limit_val_batches=1 if validates else 0,
+            num_sanity_val_steps=0,
+            callbacks=callbacks,
+            logger=logger,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            log_every_n_steps=min(10, budget.steps),
+            default_root_dir=folder,
+            gradient_clip_val=5.0,
+            use_distributed_sampler=True,  # of n processes each takes every nth item, so that a step's shares make up its batch
+        )
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ConfigError(
             "Lightning refuses the trainer",
@@ -110,6 +148,27 @@ def _trainer(**options: Any) -> pl.Trainer:
             found=" ".join(str(error).split()),
             todo="Correct trainer.accelerator, .devices, .num_nodes or .precision.",
         ) from error
+
+
+def _loader(data: Dataset[Any], batch: int, processes: int, workers: int, collate: Callable[[list[Any]], Any] | None) -> DataLoader[Any]:
+    """Load the share of each step that one of `processes` takes."""
+    if batch % processes:
+        raise ConfigError(
+            "the batch cannot be shared out evenly",
+            where="trainer.devices, trainer.num_nodes",
+            expected=f"a number of processes that divides the batch of {batch}",
+            found=processes,
+            todo="Choose other trainer.devices, or another batch.",
+        )
+    return DataLoader(
+        data,
+        batch // processes,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=_worker,
+        drop_last=True,
+        persistent_workers=workers > 0,
+    )
 
 
 def fit(
@@ -124,13 +183,15 @@ def fit(
     collate: Callable[[list[Any]], Any] | None = None,
     logger: Any = False,
     progress: Progress,
-) -> History:
+) -> History | None:
     """Train `task.network` in place for `budget.steps` and leave its best weights in it.
+
+    Several processes (`trainer.devices`, `trainer.num_nodes`) share each step's batch: a step learns from the same items as with one.
 
     Args:
         task: network, loss and validation.
         data: `budget.steps * batch` items, in the order in which they are seen.
-        batch: items a step.
+        batch: items a step, of all processes together.
         budget: steps, and how often to validate.
         trainer: the machine.
         folder: working folder of Lightning, nothing lasting is written there.
@@ -138,53 +199,26 @@ def fit(
         collate: joins items to a batch.
         logger: a Lightning logger, or False.
         progress: called with a word, steps done and in all.
+
+    Returns:
+        The history; None in a process that only helped the first one, whose network is the trained one.
+
+    Raises:
+        ConfigError: Lightning refuses the trainer, or the processes cannot share the batch.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
     best = _KeepBest(task, budget.patience)
-    callbacks: list[Callback] = [_Steps(progress, budget.steps)]
-    if logger:
-        callbacks.append(LearningRateMonitor("step"))
-    if ema:
-        callbacks.append(EMAWeightAveraging(decay=min(ema, 1 - MIN_DECAY_STEPS / max(budget.steps, 2 * MIN_DECAY_STEPS)), use_buffers=True))
     validates = task.measure is not None
-    runner = _trainer(
-        accelerator=trainer.accelerator,
-        devices=trainer.devices,
-        num_nodes=trainer.num_nodes,
-        precision=trainer.precision,
-        max_steps=budget.steps,
-        val_check_interval=min(budget.validate_every, budget.steps) if validates else None,
-        check_val_every_n_epoch=None if validates else 1,
-        limit_val_batches=1 if validates else 0,
-        num_sanity_val_steps=0,
-        callbacks=[best, *callbacks],
-        logger=logger,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        log_every_n_steps=min(10, budget.steps),
-        default_root_dir=folder,
-        gradient_clip_val=5.0,
-        use_distributed_sampler=True,
-    )
-    loader = DataLoader(
-        data,
-        batch,
-        num_workers=trainer.workers,
-        collate_fn=collate,
-        worker_init_fn=_worker,
-        drop_last=True,
-        persistent_workers=trainer.workers > 0,
-    )
+    runner = _trainer(trainer, budget, validates, [best, *_callbacks(budget, ema, logger, progress)], logger, folder)
+    loader = _loader(data, batch, runner.world_size, trainer.workers, collate)
     torch.set_flush_denormal(True)  # denormal numbers slow a CPU down tenfold
     try:
         runner.fit(task, loader, DataLoader(_One(), 1) if validates else None)
+    except SystemExit as error:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from error
     finally:
         torch.set_flush_denormal(False)
-    if task.measure is not None and (not best.history.rows or best.history.rows[-1]["step"] != runner.global_step):
-        task.measured = task.measure(task.network.eval())  # steps after the last validation, with the averaged weights
-        best.compare(runner.global_step)
-    if best.state:
-        task.network.load_state_dict(best.state)
-    else:
-        best.history.best_step = runner.global_step
+    if not runner.is_global_zero:
+        return None
+    best.finish(runner.global_step)
     return best.history

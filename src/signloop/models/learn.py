@@ -11,6 +11,7 @@ from torch import nn
 
 from signloop.core import tables
 from signloop.core.boxes import Boxes
+from signloop.core.errors import ConfigError
 from signloop.core.files import write_json
 from signloop.core.params import Detector, Params
 from signloop.core.taxonomy import Taxonomy
@@ -51,9 +52,21 @@ def learn_detector(truth: Path, params: Params, out: Path, progress: Progress, l
         logger: a Lightning logger, or False.
 
     Returns:
-        Validation metrics of the kept weights; none without a validation frame.
+        Validation metrics of the kept weights; none without a validation frame. A process that only helps another to train
+        writes nothing and returns none.
+
+    Raises:
+        ConfigError: blocks without pretrained weights are to stay as they are, or the trainer cannot be had.
     """
     cfg, budget = params.detector, params.train.detector
+    if cfg.weights == "none" and cfg.frozen_blocks:
+        raise ConfigError(
+            "blocks that are frozen without weights stay random",
+            where="detector.frozen_blocks",
+            expected="0 with detector.weights=none",
+            found=cfg.frozen_blocks,
+            todo="Set detector.frozen_blocks=0, or choose weights.",
+        )
     frames, boxes = tables.read(truth / "frames.parquet", "truth_frames"), tables.read(truth / "truth.parquet", "truth")
     training, validation = (frame_truths(truth, frames, boxes, split) for split in ("train", "val"))
     validation = spread(validation, VALIDATION_FRAMES)
@@ -81,6 +94,8 @@ def learn_detector(truth: Path, params: Params, out: Path, progress: Progress, l
         logger=logger,
         progress=progress,
     )
+    if history is None:  # the first process writes
+        return {}
     network.eval()
     write_network(out, "detector", network, {"params": cfg.model_dump()})
     return _report_detector(network.cpu(), validation, cfg, history, out)
@@ -110,6 +125,8 @@ def learn_classifier(truth: Path, params: Params, out: Path, progress: Progress,
     )
     data = ClassificationCrops(training, cfg, taxonomy, budget.steps * cfg.batch, params.seed)
     history = fit(task, data, cfg.batch, budget, params.trainer, folder=out, ema=cfg.ema, logger=logger, progress=progress)
+    if history is None:  # the first process writes
+        return {}
     network.eval()
     write_network(out, "classifier", network, {"params": cfg.model_dump(), "taxonomy": taxonomy.model_dump()})
     return _report_classifier(network.cpu(), views, validation, taxonomy, history, out)

@@ -20,7 +20,7 @@ class Task(pl.LightningModule):
         validate: measures the network in evaluation mode; higher `score` is better. None validates never.
 
     Attributes:
-        measured: what the last validation found.
+        measured: what the last validation found, the same in all processes of a training.
     """
 
     def __init__(
@@ -55,9 +55,10 @@ class Task(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def validation_step(self, batch: Any, index: int) -> None:
-        """Measure once; the single batch only starts it."""
+        """Measure in the first process and tell the others, so that all stop at the same step; the single batch only starts it."""
         if self.measure is not None:
-            self.measured = self.measure(self.network)
+            measured = self.measure(self.network) if self.trainer.is_global_zero else {}
+            self.measured = self.trainer.strategy.broadcast(measured)
             self.log_dict({f"val_{key}": value for key, value in self.measured.items()}, batch_size=1)
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from signloop.core.params import Params, load, parse
 log = logging.getLogger("signloop")
 TERMINAL = Console(stderr=True, soft_wrap=True)
 PLAIN_EVERY = 10  # without a terminal, progress is a line per tenth
+RANKS = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # Lightning, a person, torchrun or Slurm number processes by these
 
 
 @dataclass(frozen=True)
@@ -178,21 +180,31 @@ class _Meter:
     def __init__(self) -> None:
         self._bar: Progress | None = None
         self._task = TaskID(0)
-        self._last = (0, -1)
+        self._total, self._done, self._begun = 0, 0, (0.0, 0)
 
     def show(self, what: str, done: int, total: int) -> None:
         """Show that `done` of `total` are done."""
         if TERMINAL.is_terminal:
             self._draw(what, done, total)
-        elif total and self._last != (total, done * PLAIN_EVERY // total):
-            self._last = (total, done * PLAIN_EVERY // total)
-            log.info("%s %d of %d", what, done, total)
+        elif total:
+            begins = total != self._total or done < self._done
+            if begins:
+                self._begun = (time.monotonic(), done)
+            if begins or done * PLAIN_EVERY // total > self._done * PLAIN_EVERY // total:
+                log.info("%s %d of %d%s", what, done, total, self._left(done, total))
+            self._total, self._done = total, done
 
     def stop(self) -> None:
         """Take the bar away, whose cursor is hidden, also when the work ended before its total."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def _left(self, done: int, total: int) -> str:
+        """Say how long the rest will take, at the rate so far."""
+        since, first = self._begun
+        seconds = (time.monotonic() - since) * (total - done) / max(1, done - first)
+        return f", about {seconds / 60:.0f} min left" if seconds >= 60 else ""
 
     def _draw(self, what: str, done: int, total: int) -> None:
         if self._bar is None:
@@ -222,7 +234,7 @@ def set_up_logging() -> None:
         handler = RichHandler(console=TERMINAL, show_path=False, show_level=False, markup=False, log_time_format="%H:%M:%S")
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     log.setLevel(logging.INFO)
-    for noisy in ("pytorch_lightning", "mlflow", "alembic", "lightning.pytorch"):
+    for noisy in ("pytorch_lightning", "lightning_fabric", "mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"pytorch_lightning|torch|mlflow|timm|torchvision")
 
@@ -283,13 +295,28 @@ def guarded(act: Callable[[], None]) -> int:
     return 0
 
 
-def run_stage(name: str, act: Callable[[Project, Params], None]) -> None:
-    """Run one stage: logging, project, params, lock, exit code. Called by each stage file when DVC starts it."""
+def is_helper() -> bool:
+    """Whether this process only helps the first of several that do one work together."""
+    return any(os.environ.get(name, "0") != "0" for name in RANKS)
+
+
+def run_stage(name: str, act: Callable[[Project, Params], None], assist: Callable[[Project, Params], None] | None = None) -> None:
+    """Run one stage: logging, project, params, lock, exit code. Called by each stage file when DVC starts it.
+
+    Args:
+        name: of its lock.
+        act: the stage.
+        assist: what a helper does instead, of a stage that several processes may work on: the first one holds the lock and speaks.
+    """
     set_up_logging()
 
     def whole() -> None:
         project = find_project()
-        with lock(project, name):
-            act(project, read_params(project))
+        if assist is not None and is_helper():
+            logging.disable(logging.WARNING)
+            assist(project, read_params(project))
+        else:
+            with lock(project, name):
+                act(project, read_params(project))
 
     sys.exit(guarded(whole))

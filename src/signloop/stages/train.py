@@ -1,15 +1,23 @@
-"""Stage: data/truth in, one trained network in data/models/<name> out; one MLflow run each."""
+"""Stage: data/truth in, one trained network in data/models/<name> out; one MLflow run each.
+
+With several devices, Lightning starts this command again for each. On several nodes, start it on each, with MASTER_ADDR, MASTER_PORT and
+NODE_RANK in the environment. However many train together, the first writes and the others assist.
+"""
 
 import shutil
 import sys
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from signloop.core import tables
+from signloop.core.errors import ConfigError
 from signloop.core.files import sha256_file, sha256_json
 from signloop.core.params import Params
-from signloop.frames.truth import counts
+from signloop.frames.truth import counts, data_hash
 from signloop.models.learn import LEARN
 from signloop.registry import runs, store
-from signloop.stages._edge import Project, git_commit, log, progress, run_stage
+from signloop.stages._edge import RANKS, Project, git_commit, log, progress, run_stage
 
 EXPERIMENT = "signloop"
 
@@ -19,7 +27,6 @@ def act(project: Project, params: Params, name: str) -> None:
     truth, out = project.data / "truth", project.data / "models" / name
     shutil.rmtree(out, ignore_errors=True)
     store.prepare(project.mlflow_uri, project.artifact_root)
-    data_hash = sha256_json([sha256_file(truth / file) for file in ("frames.parquet", "truth.parquet", "crops.parquet")])
     frames = counts(tables.read(truth / "frames.parquet", "truth_frames"))
     own = {
         "seed": params.seed,
@@ -32,7 +39,7 @@ def act(project: Project, params: Params, name: str) -> None:
         "stage": "train",
         "network": name,
         "git_commit": git_commit(project),
-        "data_hash": data_hash,
+        "data_hash": data_hash(truth),
         "params_hash": sha256_json(own),
         "overrides": " ".join(params.overrides),
     }
@@ -46,5 +53,21 @@ def act(project: Project, params: Params, name: str) -> None:
     log.info("%s: %s", name, ", ".join(f"{key} {value:.3f}" for key, value in metrics.items()) or "not validated: no validation data")
 
 
+def assist(project: Project, params: Params, name: str) -> None:
+    """Help another process to train one network, and leave nothing.
+
+    Raises:
+        ConfigError: there was none to help.
+    """
+    with TemporaryDirectory() as folder:
+        LEARN[name](project.data / "truth", params, Path(folder), progress)
+        if any(Path(folder).iterdir()):
+            raise ConfigError(
+                "the environment calls this process a helper, but it has trained alone",
+                where=", ".join(RANKS),
+                todo="Unset them, or set trainer.devices and trainer.num_nodes to all that train together.",
+            )
+
+
 if __name__ == "__main__":
-    run_stage(f"train-{sys.argv[1]}", lambda project, params: act(project, params, sys.argv[1]))
+    run_stage(f"train-{sys.argv[1]}", partial(act, name=sys.argv[1]), partial(assist, name=sys.argv[1]))
