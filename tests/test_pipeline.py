@@ -247,7 +247,8 @@ def test_the_first_cycle_leaves_all_that_is_promised(first: Checkout) -> None:
     (version,) = versions.versions(first.uri)
     assert version.aliases == ("champion",)
     assert version.tags["model_id"] == card["model_id"]
-    assert {"ap50", "class_accuracy", "sign_recall", "test_version", "git_commit"} <= version.tags.keys()
+    assert {"ap50", "class_accuracy", "sign_recall", "test_version", "git_commit", "data_hash"} <= version.tags.keys()
+    assert {"detector_run", "classifier_run"} <= version.tags.keys()
     names = {row["recording_id"]: row["name"] for row in first.rows("frames/recordings.parquet", "recordings")}
     assert len(names) == 12
     prelabelled = {path.stem.split("-")[0] for path in (first.data / "prelabels" / "signs").glob("*.parquet")}
@@ -415,6 +416,7 @@ def test_the_second_cycle_trains_on_the_new_rounds(second: Checkout) -> None:
     found = versions.versions(second.uri)
     assert [entry.version for entry in found] == [2, 1]
     assert found[0].tags["model_id"] == candidate
+    assert found[0].tags["classifier_run"] == newest.info.run_id
     assert second.notes["champions"] == [2]
     assert found[1].aliases == ("previous",)
 

@@ -5,6 +5,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,19 @@ def test_a_server_does_what_the_file_does(server: str, make_bundle: MakeBundle, 
     folder, model_id = make_bundle("a")
     (tmp_path / "scores").mkdir()
     (tmp_path / "scores" / "r.json").write_text("{}")
-    made = versions.register(server, folder, model_id, {"ap50": 0.5}, metrics={"ap50": 0.5}, scores=tmp_path / "scores")
+    scores = versions.Measured({"ap50": 0.5, "sign_recall": 0.9}, {"test_version": "t1"}, tmp_path / "scores")
+    made = versions.register(server, folder, model_id, {}, measured=scores)
     assert versions.register(server, folder, model_id, {}) == made
+    (tmp_path / "scores" / "r.json").write_text("[]")
+    again = versions.register(server, folder, model_id, {}, measured=replace(scores, metrics={"ap50": 0.6, "sign_recall": None}))
+    assert again.tags["ap50"] == "0.6000"
+    assert "sign_recall" not in again.tags
     versions.set_alias(server, "champion", made.version)
     out = versions.fetch(server, "models:/signloop-labeller@champion", tmp_path / "out")
     assert (out / "detector" / "weights.safetensors").read_text() == "a"
-    assert versions.fetch_scores(server, 1, tmp_path / "got") is not None
+    got = versions.fetch_scores(server, 1, tmp_path / "got")
+    assert got is not None
+    assert (got / "r.json").read_text() == "[]"
     with start_run(server, "signloop", "train", {"data_hash": "d"}, {"lr": 0.1}) as run:
         lightning_logger(server, run.run_id, "signloop").log_metrics({"loss": 1.0}, step=1)
         run.log_artifact(folder / "card.json", "pictures")

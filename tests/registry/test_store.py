@@ -49,7 +49,7 @@ def test_default_store_is_put_back(uri: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_moved_project_finds_its_artifacts(uri: str, make_bundle: object, tmp_path: Path) -> None:
     folder, model_id = make_bundle("a")  # type: ignore[operator]
-    made = versions.register(uri, folder, model_id, {}, metrics={"ap50": 0.5})
+    made = versions.register(uri, folder, model_id, {})
     versions.set_alias(uri, "champion", made.version)
     shutil.move(tmp_path / "a project ü", tmp_path / "moved")
     there = store.sqlite_uri(tmp_path / "moved")

@@ -2,8 +2,8 @@
 
 import re
 import shutil
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from signloop.core import tables
 from signloop.core.boxes import clip, expand, intersection, iou
 from signloop.core.errors import DataError
-from signloop.core.files import sha256_json
+from signloop.core.files import read_json, sha256_file, sha256_json
 from signloop.core.params import Data
-from signloop.core.rounds import Verified, read_rounds
+from signloop.core.rounds import Verified, read_rounds, round_folders
 from signloop.core.taxonomy import Taxonomy
 from signloop.frames.images import read_image
 
@@ -31,18 +31,26 @@ ROLE_OF = {
     "unsure": "ignore",
 }
 DOUBLE_IOU = 0.3
+CHOOSES_FRAMES = "extract.fps, sequence_fps, blur, duplicate or max_frames"
 Progress = Callable[[str, int, int], None]
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class TruthReport:
-    """What was assembled: counts, and the rounds' recordings whose frames are not there."""
+    """What was assembled.
+
+    Attributes:
+        frames, boxes, crops: how many were written.
+        skipped: the rounds' recordings that are missing in whole or in part.
+        not_extracted: frames that a person was shown, of recordings that are there, which `extract` no longer keeps.
+    """
 
     frames: int
     boxes: int
     crops: int
     skipped: int
+    not_extracted: int
 
 
 def class_folder(taxonomy: Taxonomy, class_id: int | None) -> str:
@@ -75,33 +83,35 @@ def assemble(frames_folder: Path, verified_folder: Path, out: Path, data: Data, 
             todo="Run `signloop demo`, or bring labels with `signloop import coco`.",
         )
     extracted = {row["frame_id"]: row for row in tables.read(frames_folder / "frames.parquet", "frames").to_pylist()}
-    kinds = {row["recording_id"]: row["kind"] for row in tables.read(frames_folder / "recordings.parquet", "recordings").to_pylist()}
-    skipped = _missing(verified, kinds, data.max_skipped)
+    recordings = {row["recording_id"]: row for row in tables.read(frames_folder / "recordings.parquet", "recordings").to_pylist()}
+    skipped = _missing(verified, recordings, data.max_skipped)
+    partial, not_extracted = _not_extracted(shown_frames(verified_folder, verified), recordings, extracted)
+    skipped += partial
     splits = {row["unit_id"]: row["split"] for row in verified.splits.to_pylist()}
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    frames = _frames(verified, extracted, kinds, splits)
+    frames = _frames(verified, extracted, recordings, splits)
     boxes = _boxes(verified, frames, taxonomy)
     crops = []
-    for number, frame in enumerate(frames.values()):
-        progress("frames", number, len(frames))
+    for number, frame in enumerate(frames.values(), start=1):
         source = frames_folder / extracted[frame["frame_id"]]["path"]
         (out / frame["path"]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, out / frame["path"])
         crops += _crops(source, frame, boxes[frame["frame_id"]], out, data, taxonomy)
+        progress("frames", number, len(frames))
     crops += _imported(verified, splits, out, data, taxonomy)
     rows = [{key: value for key, value in box.items() if key != "crop"} for group in boxes.values() for box in group]
     tables.write(out / "frames.parquet", "truth_frames", tables.from_rows("truth_frames", list(frames.values())))
     tables.write(out / "truth.parquet", "truth", tables.from_rows("truth", rows))
     tables.write(out / "crops.parquet", "crops", tables.from_rows("crops", crops))
     tables.write(out / "skipped.parquet", "skipped", tables.from_rows("skipped", skipped))
-    return TruthReport(len(frames), len(rows), len(crops), len(skipped))
+    return TruthReport(len(frames), len(rows), len(crops), len(skipped), not_extracted)
 
 
-def _missing(verified: Verified, kinds: dict[str, str], max_skipped: float) -> list[Row]:
+def _missing(verified: Verified, recordings: Collection[str], max_skipped: float) -> list[Row]:
     """List the verified recordings that are no longer there; their labels rest until they come back."""
     wanted = sorted({frame_id.split("/")[0] for frame_id in verified.frames.column("frame_id").to_pylist()})
-    gone = [recording_id for recording_id in wanted if recording_id not in kinds]
+    gone = [recording_id for recording_id in wanted if recording_id not in recordings]
     if wanted and len(gone) / len(wanted) > max_skipped:
         raise DataError(
             "verified recordings are missing from data/recordings",
@@ -112,14 +122,40 @@ def _missing(verified: Verified, kinds: dict[str, str], max_skipped: float) -> l
     return [{"stage": "assemble", "item": item, "reason": "recording missing", "detail": "its verified labels rest"} for item in gone]
 
 
-def _frames(verified: Verified, extracted: dict[str, Row], kinds: dict[str, str], splits: dict[str, str]) -> dict[str, Row]:
+def shown_frames(verified_folder: Path, verified: Verified) -> set[str]:
+    """Return the verified frames that a person was shown, which were extracted at that time.
+
+    Others need never have been: a round that came with its films, as the demo's, speaks of every frame.
+    """
+    shown = {number for number, path in round_folders(verified_folder).items() if "snapshot_id" in read_json(path / "round.json")["meta"]}
+    return {row["frame_id"] for row in verified.frames.to_pylist() if row["round"] in shown}
+
+
+def _not_extracted(shown: set[str], recordings: Mapping[str, Row], extracted: Collection[str]) -> tuple[list[Row], int]:
+    """List the recordings that are there without some of the frames that a person was shown, and count these frames."""
+    there = [frame_id for frame_id in shown if frame_id.split("/")[0] in recordings]
+    total = Counter(frame_id.split("/")[0] for frame_id in there)
+    gone = Counter(frame_id.split("/")[0] for frame_id in there if frame_id not in extracted)
+    rows = [
+        {
+            "stage": "assemble",
+            "item": recordings[recording_id]["name"],
+            "reason": "verified frames not extracted",
+            "detail": f"{number} of {total[recording_id]} frames; their labels rest; {CHOOSES_FRAMES} have changed",
+        }
+        for recording_id, number in sorted(gone.items())
+    ]
+    return rows, gone.total()
+
+
+def _frames(verified: Verified, extracted: dict[str, Row], recordings: dict[str, Row], splits: dict[str, str]) -> dict[str, Row]:
     """Return the labelled frames that were extracted, by id, in order; the newest word on completeness counts."""
     complete: dict[str, bool] = {}
     for row in sorted(verified.frames.to_pylist(), key=lambda row: int(row["round"])):
         complete[row["frame_id"]] = row["complete"]
     out = {}
     for frame_id in sorted(complete.keys() & extracted.keys()):
-        frame, kind = extracted[frame_id], kinds[extracted[frame_id]["recording_id"]]
+        frame, kind = extracted[frame_id], recordings[extracted[frame_id]["recording_id"]]["kind"]
         unit = frame_id if kind == "stills" else frame["recording_id"]
         path = f"frames/{frame_id}{Path(frame['path']).suffix}"
         if unit not in splits:
@@ -260,6 +296,11 @@ def _imported(verified: Verified, splits: dict[str, str], out: Path, data: Data,
             }
         )
     return rows
+
+
+def data_hash(truth_folder: Path) -> str:
+    """Return the hash of what models are trained on: a tag of the trainings and of the versions they led to."""
+    return sha256_json([sha256_file(truth_folder / name) for name in ("frames.parquet", "truth.parquet", "crops.parquet")])
 
 
 def test_version(truth_folder: Path) -> str:

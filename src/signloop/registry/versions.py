@@ -4,8 +4,8 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 NAME = "signloop-labeller"
 CARD = "bundle.json"
-SCORES, SCORES_CARD = "scores", "hashes.json"
+SCORES_CARD = "hashes.json"
+SCORES_TAG = "scores_card"  # sha256 of the scores' card; written last, so that scores which were cut off half way are kept anew
+TRAININGS = ("detector_run", "classifier_run")  # tags that hold the ids of runs
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"})
 LONGEST_TAG = 5000
+SOURCE = re.compile(r"models:/(?P<id>m-\w+)")  # of a version: MLflow's logged model, which holds the files
 REFERENCE = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
 
 
@@ -46,21 +49,37 @@ class VersionInfo:
     run_id: str | None
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Scores of a version, and what they were measured on.
+
+    Attributes:
+        metrics: shown at the run and the version, and with four places as tags. None: not measured.
+        on: tags beside them: test set, parameters.
+        folder: files with scores per recording, kept with the version (see `fetch_scores`).
+    """
+
+    metrics: Mapping[str, float | None]
+    on: Mapping[str, object]
+    folder: Path
+
+
 def register(
     uri: str, bundle_folder: Path, model_id: str, tags: Mapping[str, object], run_id: str | None = None, *,
-    metrics: Mapping[str, float] | None = None, scores: Path | None = None, experiment: str = "signloop",
-    artifact_root: Path | None = None,
+    measured: Measured | None = None, follow: bool = True, experiment: str = "signloop", artifact_root: Path | None = None,
 ) -> VersionInfo:  # fmt: skip
     """Register a bundle once per content: the same model id gives the version that is already there.
+
+    A version that is there keeps its tags and gets those it lacks. Its scores follow what is measured now.
 
     Args:
         uri: of the store.
         bundle_folder: holds bundle.json with `model_id` and `files` (name -> sha256) and these files; checked before anything is sent.
         model_id: of the bundle.
-        tags: of the version: scores, hashes, git commit. A tag whose value is None is left out.
+        tags: of the version: hashes, git commit. A tag whose value is None is left out. Those in TRAININGS are shown as links, too.
         run_id: source run; None makes a run of its own.
-        metrics: shown at the run and the version.
-        scores: folder with scores per recording, kept with the version (see `fetch_scores`).
+        measured: its scores; None keeps those that are there.
+        follow: whether other scores take the place of those that are there.
         experiment: of the run that is made.
         artifact_root: as in `store.prepare`.
 
@@ -78,12 +97,48 @@ def register(
     with store.lock(uri):
         known = by_model_id(uri, model_id)
         if known is not None:
-            return known
-        with (
-            nullcontext(Run(link, run_id)) if run_id is not None
-            else start_run(uri, experiment, f"bundle {model_id}", every, {}, artifact_root=artifact_root)
-        ) as run:  # fmt: skip
-            return info(uri, _upload(link, uri, run, bundle_folder, files, every, metrics or {}, scores))
+            number = known.version
+            _complete(link, uri, known, every)
+        else:
+            with (
+                nullcontext(Run(link, run_id)) if run_id is not None
+                else start_run(uri, experiment, f"bundle {model_id}", every, {}, artifact_root=artifact_root)
+            ) as run:  # fmt: skip
+                number = _upload(link, uri, run, bundle_folder, files, every)
+        if measured is not None and (follow or known is None or SCORES_TAG not in known.tags):
+            keep_scores(uri, number, measured)
+        return info(uri, number)
+
+
+def keep_scores(uri: str, version: int, measured: Measured) -> None:
+    """Keep scores with a version in the place of those it has; the same ones are not kept twice.
+
+    Where a person deleted what holds the files of the version, or registered it by other means, only its tags follow.
+
+    Raises:
+        RegistryError: there is no such version.
+    """
+    link = store.client(uri)
+    names = [path.relative_to(measured.folder).as_posix() for path in sorted(measured.folder.rglob("*")) if path.is_file()]
+    on = {key: str(value)[:LONGEST_TAG] for key, value in measured.on.items()}
+    numbers = {key: value for key, value in measured.metrics.items() if value is not None}
+    shown = {**on, **{key: f"{numbers[key]:.4f}" if key in numbers else None for key in measured.metrics}}
+    with store.lock(uri), tempfile.TemporaryDirectory() as scratch:
+        write_json(Path(scratch) / SCORES_CARD, {"files": {name: sha256_file(measured.folder / name) for name in names}})
+        card = sha256_file(Path(scratch) / SCORES_CARD)
+        if info(uri, version).tags.get(SCORES_TAG) == card:
+            return
+        for name in names:
+            _link(measured.folder / name, Path(scratch) / name)
+        with store.understood("the scores cannot be kept", f"models:/{NAME}/{version}"):
+            model_id, run = _source(link, version)
+            if model_id is not None:
+                link.log_model_artifacts(model_id, scratch, _scores_folder(card))
+                link.set_logged_model_tags(model_id, on)
+        if run is not None:
+            run.log_metrics(numbers, model_id=model_id)
+            run.set_tags(on)
+        set_tags(uri, version, {**shown, SCORES_TAG: None if model_id is None else card})
 
 
 def champion(uri: str) -> VersionInfo | None:
@@ -148,7 +203,7 @@ def set_alias(uri: str, alias: str, version: int | None) -> None:
 
 
 def set_tags(uri: str, version: int, tags: Mapping[str, object]) -> None:
-    """Set tags of a version, for instance scores on a newer test set.
+    """Set tags of a version; None takes a tag away.
 
     Raises:
         RegistryError: there is no such version.
@@ -156,7 +211,10 @@ def set_tags(uri: str, version: int, tags: Mapping[str, object]) -> None:
     link = store.client(uri)
     with store.understood("the version cannot be tagged", f"{NAME}/{version}"):
         for key, value in tags.items():
-            link.set_model_version_tag(NAME, str(version), key, str(value)[:LONGEST_TAG])
+            if value is None:
+                link.delete_model_version_tag(NAME, str(version), key)
+            else:
+                link.set_model_version_tag(NAME, str(version), key, str(value)[:LONGEST_TAG])
 
 
 def resolve(uri: str, ref: str | int) -> VersionInfo:
@@ -214,11 +272,12 @@ def fetch_scores(uri: str, ref: str | int, out_folder: Path) -> Path | None:
         RegistryError: no such version, or the store cannot give them.
     """
     version = resolve(uri, ref)
-    if "scores_sha256" not in version.tags:
+    card = version.tags.get(SCORES_TAG)
+    if card is None:
         return None
     with atomic_folder(out_folder) as target, tempfile.TemporaryDirectory(prefix=f".{out_folder.name}.", dir=target.parent) as scratch:
-        got = _download(uri, version, SCORES, Path(scratch))
-        for name in _check(got, RegistryError, version.tags["scores_sha256"], SCORES_CARD):
+        got = _download(uri, version, _scores_folder(card), Path(scratch))
+        for name in _check(got, RegistryError, card, SCORES_CARD):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(got / name, target / name)
     return out_folder
@@ -256,33 +315,68 @@ def _compare(folder: Path, files: Mapping[str, str], error: type[ModelError] | t
             raise error("a file of the bundle is damaged", where=path, expected=f"sha256 {expected}", found=found)
 
 
-def _upload(
-    link: "MlflowClient", uri: str, run: Run, folder: Path, files: Mapping[str, str], tags: Mapping[str, str],
-    metrics: Mapping[str, float], scores: Path | None,
-) -> int:  # fmt: skip
-    kept = [path for path in sorted(scores.rglob("*")) if path.is_file()] if scores else []
-    hashes = {path.relative_to(cast(Path, scores)).as_posix(): sha256_file(path) for path in kept}
-    every = dict(tags)
+def _upload(link: "MlflowClient", uri: str, run: Run, folder: Path, files: Mapping[str, str], tags: Mapping[str, str]) -> int:
     with store.understood("the bundle cannot be registered", folder), tempfile.TemporaryDirectory() as scratch:
         for name in (CARD, *files):
             _link(folder / name, Path(scratch) / name)
-        for name in hashes:
-            _link(cast(Path, scores) / name, Path(scratch) / SCORES / name)
-        if hashes:
-            write_json(Path(scratch) / SCORES / SCORES_CARD, {"files": hashes})
-            every["scores_sha256"] = sha256_file(Path(scratch) / SCORES / SCORES_CARD)
         experiment = link.get_run(run.run_id).info.experiment_id
-        model = link.create_logged_model(experiment, name=NAME, source_run_id=run.run_id, tags=every, model_type="bundle")
-        run.log_metrics(metrics, model_id=model.model_id)
+        model = link.create_logged_model(experiment, name=NAME, source_run_id=run.run_id, tags=dict(tags), model_type="bundle")
         link.log_model_artifacts(model.model_id, scratch)
         link.finalize_logged_model(model.model_id, "READY")
         if not link.search_registered_models(f"name = '{NAME}'"):
             link.create_registered_model(NAME, description="Detector, classifier and calibration in one bundle, made by signloop.")
         with store.as_default(uri):  # the source is looked up in the process-wide store only
-            made = link.create_model_version(NAME, source=model.model_uri, run_id=run.run_id, tags=every, model_id=model.model_id)
+            made = link.create_model_version(
+                NAME, source=model.model_uri, run_id=run.run_id, tags=dict(tags), description=_links(tags), model_id=model.model_id
+            )
         # A server sets this itself; without one the model's page in the UI would not show its version.
         link.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": json.dumps([{"name": NAME, "version": made.version}])})
     return int(made.version)
+
+
+def _complete(link: "MlflowClient", uri: str, known: VersionInfo, tags: Mapping[str, str]) -> None:
+    missing = {key: value for key, value in tags.items() if key not in known.tags}
+    set_tags(uri, known.version, missing)
+    with store.understood("the version cannot be described", f"models:/{NAME}/{known.version}"):
+        now = link.get_model_version(NAME, str(known.version)).description or ""
+        links = _links({**known.tags, **missing})
+        if now != links and now in ("", _links(known.tags)):  # what a person wrote there stands
+            link.update_model_version(NAME, str(known.version), links)
+
+
+def _links(tags: Mapping[str, str]) -> str:
+    # MLflow shows a tag as plain text, a description as Markdown; `#/runs/` is a page of its UI.
+    found = [f"[{key.removesuffix('_run')}](#/runs/{tags[key]})" for key in TRAININGS if key in tags]
+    return f"Trained in these runs: {', '.join(found)}" if found else ""
+
+
+def _source(link: "MlflowClient", version: int) -> tuple[str | None, Run | None]:
+    """Return MLflow's logged model of a version and its run, each None if it is not there any more."""
+    found = link.get_model_version(NAME, str(version))
+    source = SOURCE.fullmatch(found.source or "")
+    model_id = run = None
+    if source is not None:
+        with _may_be_gone():
+            model_id = link.get_logged_model(source["id"]).model_id
+    if found.run_id:
+        with _may_be_gone():
+            run = Run(link, found.run_id) if link.get_run(found.run_id).info.lifecycle_stage == "active" else None
+    return model_id, run
+
+
+@contextmanager
+def _may_be_gone() -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+
+
+def _scores_folder(card: str) -> str:
+    return f"scores-{card[:12]}"  # a folder of their own: a half written one leaves the former scores whole
 
 
 def _link(source: Path, target: Path) -> None:

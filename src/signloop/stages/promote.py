@@ -1,5 +1,6 @@
 """Stage: candidate, its scores and the registry in, data/champion out: register, gate once, then obey the alias."""
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import Any
 
 from signloop.core.files import read_json, write_json
 from signloop.core.params import Params
+from signloop.frames.truth import data_hash
 from signloop.measure.gate import Decision, Scores, judge
-from signloop.registry import store, versions
+from signloop.registry import runs, store, versions
 from signloop.registry.promote import promote
-from signloop.registry.versions import VersionInfo
+from signloop.registry.versions import Measured, VersionInfo
 from signloop.stages._edge import Project, git_commit, log, progress, run_stage
 
 NUMBERS = ("ap50", "ap75", "class_accuracy", "sign_recall", "sign_class_accuracy")
@@ -21,15 +23,21 @@ def act(project: Project, params: Params) -> None:
     data, uri = project.data, project.mlflow_uri
     store.prepare(uri, project.artifact_root)
     scores = read_json(data / "scores" / "scores.json")
-    numbers = {key: scores["metrics"][key] for key in NUMBERS if key in scores["metrics"]}
+    trained_on = data_hash(data / "truth")
     tags = {
-        **{key: f"{value:.4f}" for key, value in numbers.items()},
-        "test_version": scores["test_version"],
+        "data_hash": trained_on,
+        **trainings(project, trained_on),
         "git_commit": git_commit(project),
         "overrides": " ".join(params.overrides) or "none",
     }
     versions.register(
-        uri, data / "candidate", scores["model_id"], tags, metrics=numbers, scores=data / "scores", artifact_root=project.artifact_root
+        uri,
+        data / "candidate",
+        scores["model_id"],
+        tags,
+        measured=measured(scores, data / "scores"),
+        follow=not project.is_experiment,  # which may label with other parameters
+        artifact_root=project.artifact_root,
     )
     report = promote(
         uri,
@@ -42,6 +50,24 @@ def act(project: Project, params: Params) -> None:
     for reason in report.reasons:
         log.info("  %s", reason)
     fetch_champion(uri, report.champion, data / "champion")
+
+
+def trainings(project: Project, trained_on: str) -> dict[str, str | None]:
+    """Find the runs that gave the weights of the candidate: tags of its version."""
+    files, found = read_json(project.data / "candidate" / "bundle.json")["files"], dict[str, str | None]()
+    for network in ("detector", "classifier"):
+        tags = {"network": network, "weights_sha256": files[f"{network}.safetensors"], "data_hash": trained_on}
+        same = runs.find(project.mlflow_uri, tags, artifact_root=project.artifact_root)
+        found[f"{network}_run"] = same[0].run_id if same else None
+        if not same:
+            log.info("MLflow has no run that trained this %s on these data: DVC had it in its cache, or the run was deleted", network)
+    return found
+
+
+def measured(scores: dict[str, Any], folder: Path) -> Measured:
+    """Pick from scores.json what a version shows."""
+    on = {"test_version": scores["test_version"], "test_frames": scores["frames"], "prelabel": json.dumps(scores["prelabel"])}
+    return Measured({key: scores["metrics"].get(key) for key in NUMBERS}, on, folder)
 
 
 def gate(project: Project, params: Params, scores: dict[str, Any], champion: VersionInfo | None) -> Decision:
@@ -57,18 +83,22 @@ def gate(project: Project, params: Params, scores: dict[str, Any], champion: Ver
             return Decision(True, ("there is no test data yet",))
         if any(theirs.get(key) != scores[key] for key in ("test_version", "prelabel")):
             log.info("the test set or the parameters of labelling have changed: scoring the champion again")
-            theirs = score_again(project, params, versions.fetch(project.mlflow_uri, champion.version, Path(scratch) / "bundle"))
+            theirs = score_again(project, params, champion, Path(scratch))
     return judge(as_scores(scores), as_scores(theirs), params.gate)
 
 
-def score_again(project: Project, params: Params, bundle: Path) -> dict[str, Any]:
-    """Score a bundle on the present test set."""
+def score_again(project: Project, params: Params, champion: VersionInfo, scratch: Path) -> dict[str, Any]:
+    """Score a version on the present test set; outside of an experiment the scores stay with it."""
     from signloop.models.bundle import pick_device, read_bundle  # here, as this stage runs always and torch takes seconds to import
     from signloop.models.runtime import Runtime
     from signloop.prelabel.evaluate import evaluate
 
+    bundle = versions.fetch(project.mlflow_uri, champion.version, scratch / "bundle")
     runtime = Runtime(read_bundle(bundle), pick_device(params.trainer.accelerator), params.prelabel.precision)
-    return evaluate(runtime, project.data / "truth", params.prelabel, bundle.parent / "again", progress)
+    scores = evaluate(runtime, project.data / "truth", params.prelabel, scratch / "again", progress)
+    if not project.is_experiment:
+        versions.keep_scores(project.mlflow_uri, champion.version, measured(scores, scratch / "again"))
+    return scores
 
 
 def as_scores(value: dict[str, Any]) -> Scores:
