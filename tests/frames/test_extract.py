@@ -5,6 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +121,24 @@ def test_a_change_redoes_what_it_touches_and_strangers_go(sources: Path, tmp_pat
     assert {p.name.split("-")[0] for p in (out / "parts").iterdir()} == ids
     assert run(sources, out, fps=5.0).reused == 0
     assert [row["index"] for row in rows(out, "frames")] == [0, 2, 4, 6, 8, 10] * 2
+
+
+def test_another_code_makes_the_frames_anew(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_film(sources / "a.mp4")
+    out = tmp_path / "frames"
+    run(sources, out)
+    before = stage.code_hash()
+    code = tmp_path / "code"
+    shutil.copytree(Path(stage.__file__).parent, code, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(stage, "__file__", str(code / "extract.py"))
+    assert stage.code_hash() == before  # the place of the checkout has no part in it
+    (code / "truth.py").write_text("# edited")  # it reads what is stored
+    assert run(sources, out).reused == 1
+    for name in ("decode.py", "images.py", "new.py"):
+        with (code / name).open("a") as file:
+            file.write("# edited")
+        assert run(sources, out).reused == 0
+        assert run(sources, out).reused == 1
 
 
 def test_a_lost_image_or_a_damaged_part_is_made_again(sources: Path, tmp_path: Path) -> None:
@@ -239,6 +260,9 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_finished(sources: Path, tmp
 
 KILLED = """
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from signloop.core.params import Extract
 from signloop.frames import extract as stage
@@ -304,3 +328,101 @@ def test_a_link_out_of_a_stills_folder_is_not_copied(sources: Path, tmp_path: Pa
     report = run(sources, tmp_path / "frames", max_skipped=0.5)
     assert report.frames == 2
     assert "stills/c.jpg: a link that leads out of the folder" in report.skipped[0]
+
+
+def write_locked(path: Path) -> None:
+    path.write_bytes(b"x")
+    path.chmod(0)
+
+
+STRANGE: dict[str, tuple[Callable[[Path], object], str]] = {  # what it is called, how it is made, and the reason that is given for it
+    "broken link": (lambda path: path.symlink_to("nothing"), "the file cannot be opened"),
+    "link to itself": (lambda path: path.symlink_to(path.name), "the file cannot be opened"),
+    "pipe": (os.mkfifo, "neither a file nor a folder"),
+    "locked file": (write_locked, "the recording cannot be read"),
+    "locked folder": (lambda path: write_images(path, ["a.png"]).chmod(0), "the recording cannot be read"),
+    "folder without entry": (lambda path: write_images(path, ["a.png"]).chmod(0o400), "the recording cannot be read"),
+}
+
+
+@contextmanager
+def ordinary_user(folder: Path) -> Iterator[None]:
+    """Work as the owner of a folder who may not read everything, as root may."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A folder whose parents every user may enter; those of `tmp_path` let in no other."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        (Path(name) / "recordings").mkdir()
+        yield Path(name)
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_what_cannot_be_read_is_listed_and_the_others_go_on(open_to_all: Path, kind: str) -> None:
+    make, reason = STRANGE[kind]
+    sources, out = open_to_all / "recordings", open_to_all / "frames"
+    write_film(sources / "good.mp4")
+    make(sources / "strange.mp4")
+    with ordinary_user(open_to_all):
+        report = run(sources, out, max_skipped=0.5)
+        assert (report.recordings, len(report.skipped)) == (1, 1)
+        assert [row["item"] for row in rows(out, "skipped")] == ["strange.mp4"]
+        assert reason in rows(out, "skipped")[0]["reason"]
+        with pytest.raises(DataError, match="too many recordings were left out"):
+            run(sources, out)
+
+
+@pytest.mark.parametrize("kind", ["broken link", "link to itself", "pipe", "locked file"])
+def test_what_cannot_be_read_in_a_folder_is_listed(open_to_all: Path, kind: str) -> None:
+    make, _ = STRANGE[kind]
+    sources, out = open_to_all / "recordings", open_to_all / "frames"
+    for number, name in enumerate(("drive", "stills", "described")):
+        write_images(sources / name, ["a.png", "b.png"], first=10 * number)
+    (sources / "stills" / "recording.json").write_text('{"kind": "stills"}')
+    make(sources / "drive" / "c.png")
+    make(sources / "stills" / "c.png")
+    make(sources / "described" / "recording.json")
+    with ordinary_user(open_to_all):
+        report = run(sources, out, max_skipped=0.7)
+        assert (report.recordings, report.frames) == (1, 2)
+        assert {row["item"] for row in rows(out, "skipped")} == {"drive", "described", "stills/c.png"}
+
+
+RAW = os.fsdecode(b"raw\xff")
+
+
+def test_names_that_are_no_utf8_are_recordings_like_others(sources: Path, tmp_path: Path) -> None:
+    write_film(tmp_path / "film.mp4").rename(sources / f"{RAW}.mp4")
+    write_images(sources / RAW, ["a.png", "b.png"], first=20)
+    (sources / RAW / "b.png").rename(sources / RAW / f"{RAW}.png")
+    assert run(sources, tmp_path / "frames").frames == 14
+    assert {row["name"] for row in rows(tmp_path / "frames", "recordings")} == {"raw\\xff.mp4", "raw\\xff"}
+
+
+@pytest.mark.parametrize("kind", ["video", "note", "description", "image", "still"])
+def test_names_that_are_no_utf8_can_be_left_out(sources: Path, tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "frames"
+    write_film(sources / "good.mp4")
+    if kind in ("video", "note"):
+        (sources / (RAW + {"video": ".mp4", "note": ".txt"}[kind])).write_text("no film")
+    else:
+        folder = write_images(sources / RAW, ["a.png", "b.png"], first=20)
+        (folder / "recording.json").write_text({"description": "{", "image": "{}", "still": '{"kind": "stills"}'}[kind])
+        (folder / f"{RAW}.png").write_text("no image")
+    report = run(sources, out, max_skipped=0.5)
+    assert len(report.skipped) == 1
+    listed = rows(out, "skipped")[0]
+    assert listed["item"].startswith("raw\\xff")
+    assert str(tmp_path) not in listed["detail"]

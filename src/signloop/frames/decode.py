@@ -36,12 +36,12 @@ class Film:
         self.stated_s = self._stated_duration()
 
     def frames(self) -> Iterator[tuple[float, Any]]:
-        """Yield (seconds since the first frame, PyAV frame) in decode order; the seconds always increase.
+        """Yield (seconds since the first frame, PyAV frame) in the order shown; the seconds always increase.
 
         Raises:
             DataError: no frame at all, or, after the good frames: damage, a picture of another size, an end before the stated one.
         """
-        clock = _Clock(self.rate)
+        clock = _Clock(self.rate, in_order=self._container.format.name == "avi")
         size: tuple[int, int] | None = None
         for frame in self._decoded():
             size = size or (frame.width, frame.height)
@@ -137,24 +137,35 @@ def _reason(error: Exception) -> str:
 class _Clock:
     """Turns a stream's timestamps into increasing seconds since its first frame.
 
+    AVI states no time at which a frame is shown, only the place of each packet, and packets lie in the order of decoding. With
+    B-frames the time shown (`pts`) is FFmpeg's guess, and wrong for H.264 and HEVC. Right is the time (`dts`) of the packet on
+    whose arrival the decoder gave the frame out: it holds a frame back for as long as the encoder shifted its packets. The last
+    frames come out when no packet is left; they follow at the mean rate.
+
+    Args:
+        rate: mean frames a second; None if unknown.
+        in_order: the file is an AVI.
+
     Attributes:
         end_s: where the frames read so far end, counted from the first frame or from the file's own zero, whichever is later.
     """
 
-    def __init__(self, rate: float | None) -> None:
+    def __init__(self, rate: float | None, *, in_order: bool) -> None:
         self._step_s = 1 / (rate or USUAL_RATE)
+        self._in_order = in_order
         self._start_s: float | None = None
         self._last_s = -math.inf
         self.end_s = 0.0
 
     def read(self, frame: Any) -> float:
         """Return the time of the next frame in seconds."""
-        stamped = frame.pts is not None and frame.time_base
-        absolute_s = float(frame.pts * frame.time_base) if stamped else (self._start_s or 0.0) + max(self._last_s + self._step_s, 0.0)
+        stamp = frame.dts if self._in_order else frame.pts
+        stamped = stamp is not None and frame.time_base
+        absolute_s = float(stamp * frame.time_base) if stamped else (self._start_s or 0.0) + max(self._last_s + self._step_s, 0.0)
         if self._start_s is None:
             self._start_s = absolute_s
         time_s = max(absolute_s - self._start_s, self._last_s + _MIN_STEP_S, 0.0)
         length_s = float(frame.duration * frame.time_base) if stamped and frame.duration else self._step_s
-        self.end_s = max(self.end_s, time_s + length_s, absolute_s + length_s)
+        self.end_s = max(self.end_s, time_s + length_s, absolute_s + length_s if stamped else 0.0)
         self._last_s = time_s
         return time_s

@@ -24,7 +24,7 @@ from signloop.frames.sampling import Selection
 from signloop.frames.video import NOT_A_RECORDING, SAME_CONTENT, Frame, Recording, find_recordings, read_frames
 
 Progress = Callable[[str, int, int], None]
-_VERSION = 1  # raised when the same recording and parameters give other files than before
+_READERS = frozenset({"truth.py"})  # modules of this package that only read what is stored
 _BYTES_PER_PIXEL = 0.4  # twice what real roads take as JPEG at quality 95
 _SPARE_BYTES = 20_000_000
 _HARMLESS = (NOT_A_RECORDING, SAME_CONTENT)  # listed as skipped, but nothing is lost by it
@@ -85,7 +85,8 @@ def extract(
             found=[row["item"] for row in skipped[:5]] or None,
             todo="Run `signloop demo` or put videos there.",
         )
-    keys = {recording.recording_id: _key(recording, params) for recording in recordings}
+    code = code_hash()
+    keys = {recording.recording_id: _key(recording, params, code) for recording in recordings}
     ticker = _Ticker(recordings, progress)
     try:
         _remove_strangers(out_folder / "images", set(keys))
@@ -142,10 +143,20 @@ def _wanted_rate(recording: Recording, params: Extract) -> float | None:
     return recording.fps / math.ceil(recording.fps / most - 1e-9) if recording.fps else most
 
 
-def _key(recording: Recording, params: Extract) -> str:
+def code_hash() -> str:
+    """Return a hash of the code that makes the stored frames: after an edit of it nothing that was finished is reused.
+
+    Of core, whose other modules change often and have no part in it, only what hashes and writes files and tables counts.
+    """
+    core = Path(tables.__file__).parent
+    here = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in _READERS)
+    return sha256_json([[path.name, sha256_file(path)] for path in (*here, core / "files.py", core / "tables.py")])
+
+
+def _key(recording: Recording, params: Extract, code: str) -> str:
     """Return the name under which the finished work on a recording is found again."""
     fps = recording.fps if recording.kind == "sequence" else None
-    made_by = [_VERSION, params.model_dump(), recording.kind, fps]
+    made_by = [code, params.model_dump(), recording.kind, fps]
     return f"{recording.recording_id}-{sha256_json(made_by)[:8]}"
 
 

@@ -61,7 +61,7 @@ class Frame:
     """One decoded frame.
 
     Attributes:
-        index: 0-based, in decode order; of a folder the place in `images.list_images`.
+        index: 0-based, in the order shown; of a folder the place in `images.list_images`.
         time_s: seconds since the first frame, increasing; 0.0 for every still.
         image: RGB, (H, W, 3), upright.
     """
@@ -233,11 +233,14 @@ def _open_folder(folder: Path, sequence_fps: float) -> Recording:
 def _describe(folder: Path, sequence_fps: float) -> tuple[str, float | None]:
     """Return kind and rate of a folder of images."""
     path = folder / DESCRIPTION
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():  # a broken link was meant to say something
         return "sequence", sequence_fps
     where = f"{printable(folder.name)}/{DESCRIPTION}"
     refuse_strange_file(path)
-    value = read_json(path)
+    try:
+        value = read_json(path)
+    except DataError as error:  # its place is the whole path, which a table cannot hold where it is no UTF-8
+        raise DataError(error.what, where=where, found=error.found) from error
     if not isinstance(value, dict) or set(value) - {"kind", "fps"} or value.get("kind", "sequence") not in ("sequence", "stills"):
         raise DataError(
             "the description of the folder is wrong",
