@@ -82,7 +82,9 @@ class World:
         cv2.rectangle(image, xyxy[:2], (xyxy[2] - 1, xyxy[3] - 1), colour, -1)
         cv2.imwrite(str(path), image)
 
-    def publish(self, boxes: list[Box], frame_ids: list[str], *, complete: bool = True, crops: list[Box] | None = None) -> Path:
+    def publish(
+        self, boxes: list[Box], frame_ids: list[str], *, complete: bool = True, crops: list[Box] | None = None, shown: bool = False
+    ) -> Path:
         """Publish a round."""
         frames = [{"round": -1, "frame_id": f, "annotator": "ann", "complete": complete} for f in frame_ids]
         ids = {frame_id.split("/")[0] for frame_id in frame_ids}
@@ -98,13 +100,14 @@ class World:
             units=units,
             val_share=DATA.val_share,
             test_share=DATA.test_share,
-            meta={},
+            meta={"snapshot_id": "5aeef8c45e39d7d2"} if shown else {},
         )
 
     def assemble(self, out: str = "truth", data: Data = DATA, taxonomy: Taxonomy = TAXONOMY) -> truth.TruthReport:
         """Run the act."""
+        self.told: list[tuple[str, int, int]] = []
         folder = self.data / "frames", self.data / "verified", self.data / out
-        return truth.assemble(*folder, data, taxonomy, lambda what, done, total: None)
+        return truth.assemble(*folder, data, taxonomy, lambda *told: self.told.append(told))
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Return the rows of a table in data/truth."""
@@ -277,6 +280,39 @@ def test_labels_of_a_missing_recording_rest_until_it_comes_back(world: World) ->
     for n in range(3):
         world.record(f"{n:016x}")
     assert world.assemble().skipped == 0
+
+
+def test_labels_of_frames_that_are_no_longer_extracted_rest_and_are_counted(world: World) -> None:
+    fewer, whole, gone = (world.record(f"{n:016x}", 5) for n in range(3))
+    frame_ids = [f"{r}/{i:06d}" for r in (fewer, whole, gone) for i in range(4)]  # the fifth is extracted and not verified
+    world.publish([box(f, "one", (20, 10, 50, 40), "accepted", 3) for f in frame_ids], frame_ids, shown=True)
+    report = world.assemble()
+    assert (report.frames, report.skipped, report.not_extracted) == (12, 0, 0)
+    world.recordings.pop(gone)
+    world.recordings[fewer] = ("video", 1)  # as with another extract.fps
+    world.record("f" * 16)
+    report = world.assemble()
+    assert (report.frames, report.skipped, report.not_extracted) == (5, 2, 3)  # what is missing as a whole is counted as a recording
+    rows = {row["item"]: (row["stage"], row["reason"], row["detail"]) for row in world.rows("skipped")}
+    assert rows.keys() == {gone, f"{fewer}.mp4"}
+    detail = "3 of 4 frames; their labels rest; extract.fps, sequence_fps, blur, duplicate or max_frames have changed"
+    assert rows[f"{fewer}.mp4"] == ("assemble", "verified frames not extracted", detail)
+    world.record(fewer, 5)
+    assert world.assemble().not_extracted == 0
+
+
+def test_a_film_that_came_verified_on_all_frames_is_no_loss_where_fewer_are_extracted(world: World) -> None:
+    frame_ids = [f"{world.record('a' * 16, 2)}/{i:06d}" for i in range(5)]
+    world.publish([box(f, "one", (20, 10, 50, 40), "added", 3) for f in frame_ids], frame_ids)
+    report = world.assemble()
+    assert (report.frames, report.skipped, report.not_extracted) == (2, 0, 0)
+
+
+def test_progress_ends_with_the_last_frame(world: World) -> None:
+    frame_ids = [f"{world.record('a' * 16, 3)}/{i:06d}" for i in range(3)]
+    world.publish([], frame_ids)
+    world.assemble()
+    assert world.told == [("frames", 1, 3), ("frames", 2, 3), ("frames", 3, 3)]
 
 
 def test_class_names_cannot_leave_the_folder(world: World) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.core.params import Data
 from signloop.core.taxonomy import Taxonomy
@@ -128,3 +129,49 @@ def test_without_labels_there_is_nothing_to_sell(project: Path, taxonomy: Taxono
         path.unlink()
     with pytest.raises(DataError, match="nothing is verified or accepted"):
         final(project, taxonomy)
+
+
+def keep(project: Path, frame_ids: set[str]) -> None:
+    """Extract anew, with fewer frames."""
+    path = project / "frames" / "frames.parquet"
+    rows = [row for row in tables.read(path, "frames").to_pylist() if row["frame_id"] in frame_ids]
+    tables.write(path, "frames", tables.from_rows("frames", rows))
+
+
+def test_verified_labels_of_frames_that_are_not_extracted_are_counted(project: Path, taxonomy: Taxonomy, data: Data) -> None:
+    middle, first, still, empty = (f"{DRIVE}/000002", f"{DRIVE}/000000", f"{PHOTOS}/000000", f"{PHOTOS}/000001")
+    publish_corrected(
+        snapshot.load(take(project)),
+        [CorrectedBox(middle, (12, 10, 32, 30), 3), CorrectedBox(middle, (40, 50, 60, 70), 9)],
+        {middle, empty},
+        project / "verified",
+        data,
+        annotator="ann",
+        label="",
+        at=datetime(2024, 5, 1, tzinfo=UTC),
+        meta={},
+    )
+    folders = (project / "verified", project / "prelabels", project / "frames")
+    whole = export_final(*folders, project.parent / "whole", taxonomy)
+    assert whole.boxes == {"verified": 4, "accepted": 1}
+    assert (whole.left_out_frames, whole.left_out_labels, whole.lost_frames) == (2, 2, 0)  # carried over to frames 1 and 3
+    assert str(whole).endswith("left out: 2 verified labels on 2 frames that are not extracted")
+    keep(project, {first, still})  # gone: two labels in the middle, one carried over to frame 4, and a frame with nothing
+    report = export_final(*folders, project.parent / "some", taxonomy)
+    assert (report.images, report.boxes) == (2, {"verified": 1, "accepted": 1})
+    assert (report.left_out_frames, report.left_out_labels, report.lost_frames) == (5, 5, 2)
+    said = "left out: 5 verified labels on 5 frames that are not extracted; 2 of these were when a person looked at them. Put missing"
+    assert said in str(report)
+    keep(project, {still})  # what the models accepted is no export of verified labels
+    with pytest.raises(DataError, match=r"no verified frame is extracted .*found 6 verified labels on 6 frames.*extract\.fps.*dvc repro"):
+        export_final(*folders, project.parent / "none", taxonomy)
+    assert not (project.parent / "none").exists()
+
+
+def test_where_all_is_extracted_nothing_is_left_out(project: Path, taxonomy: Taxonomy, data: Data) -> None:
+    shown = snapshot.load(take(project))
+    about: dict[str, Any] = {"annotator": "ann", "label": "", "at": datetime(2024, 5, 1, tzinfo=UTC), "meta": {}}
+    publish_corrected(shown, [], {f"{PHOTOS}/000000"}, project / "verified", data, **about)
+    report = export_final(project / "verified", project / "prelabels", project / "frames", project.parent / "out", taxonomy)
+    assert (report.left_out_frames, report.left_out_labels, report.lost_frames) == (0, 0, 0)
+    assert "left out" not in str(report)

@@ -16,24 +16,42 @@ from signloop.core.files import atomic_folder, require_free_space
 from signloop.core.rounds import read_rounds
 from signloop.core.taxonomy import Taxonomy
 from signloop.formats.coco import CocoBox, CocoImage, Corners, write_coco
+from signloop.frames.truth import CHOOSES_FRAMES, shown_frames
 from signloop.review import snapshot as snapshots
 from signloop.review.verdicts import SAME_IOU
 
 FILE = "annotations.json"
 _NOT_A_LABEL = "rejected"
+_BRING_BACK = f"Put missing recordings back, or set {CHOOSES_FRAMES} back as they were, and run `dvc repro`."
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written: images, boxes by origin, and the COCO file."""
+    """What was written, and what could not be.
+
+    Attributes:
+        images: how many.
+        boxes: how many by origin.
+        path: the COCO file.
+        left_out_frames, left_out_labels: verified frames that are not extracted, and the verified labels on them; labels are also carried
+            over to frames between the extracted ones.
+        lost_frames: those of them that a person was shown: they were extracted at that time.
+    """
 
     images: int
     boxes: Mapping[str, int]
     path: Path
+    left_out_frames: int = 0
+    left_out_labels: int = 0
+    lost_frames: int = 0
 
     def __str__(self) -> str:
         boxes = ", ".join(f"{number} {origin}" for origin, number in self.boxes.items())
-        return f"{self.path}: {self.images} images; boxes: {boxes or 'none'}"
+        written = f"{self.path}: {self.images} images; boxes: {boxes or 'none'}"
+        if not self.left_out_frames:
+            return written
+        left_out = f"{written}\nleft out: {self.left_out_labels} verified labels on {self.left_out_frames} frames that are not extracted"
+        return f"{left_out}; {self.lost_frames} of these were when a person looked at them. {_BRING_BACK}" if self.lost_frames else left_out
 
 
 def _corners(row: Mapping[str, Any]) -> Corners:
@@ -156,8 +174,9 @@ def _accepted_boxes(
 def export_final(verified_folder: Path, prelabels_folder: Path, frames_folder: Path, out_folder: Path, taxonomy: Taxonomy) -> ExportReport:
     """Write what the client buys: verified labels, and those accepted without a person, each marked as such (`origin`).
 
-    An image is written if it is completely verified (`complete`) or holds a label. What a person was unsure of is an ignore
-    region (iscrowd 1). `seen` tells whether a person looked at this very box or at the same sign in other frames.
+    An image is written if it is completely verified (`complete`) or holds a label. A verified frame that is not extracted has no
+    image: it is left out, and counted in the report. What a person was unsure of is an ignore region (iscrowd 1). `seen` tells whether
+    a person looked at this very box or at the same sign in other frames.
 
     Args:
         verified_folder: rounds.
@@ -167,7 +186,7 @@ def export_final(verified_folder: Path, prelabels_folder: Path, frames_folder: P
         taxonomy: gives the categories.
 
     Raises:
-        DataError: there is no label yet, the folder exists, an image is missing, the disk is full.
+        DataError: there is no label yet, no verified frame is extracted, the folder exists, an image is missing, the disk is full.
     """
     verified = read_rounds(verified_folder)
     columns = (verified.frames["frame_id"].to_pylist(), verified.frames["complete"].to_pylist())
@@ -177,9 +196,20 @@ def export_final(verified_folder: Path, prelabels_folder: Path, frames_folder: P
     accepted = _accepted_boxes(prelabels_folder, labels, judged, complete)
     boxes = {f: [*labels.get(f, []), *accepted.get(f, [])] for f in {*labels, *accepted}}
     names = {row["recording_id"]: row["name"] for row in tables.read(frames_folder / "recordings.parquet", "recordings").to_pylist()}
+    extracted = tables.read(frames_folder / "frames.parquet", "frames").to_pylist()
+    wanted = {*complete, *labels}
+    left_out = wanted - {row["frame_id"] for row in extracted}
+    left_out_labels = sum(len(labels.get(frame_id, ())) for frame_id in left_out)
+    if wanted and left_out == wanted:
+        raise DataError(
+            "no verified frame is extracted",
+            where=frames_folder,
+            found=f"{left_out_labels} verified labels on {len(left_out)} frames",
+            todo=_BRING_BACK,
+        )
     frames = [
         {**row, "complete": row["frame_id"] in complete, "frame_index": row["index"], "recording": names.get(row["recording_id"])}
-        for row in tables.read(frames_folder / "frames.parquet", "frames").to_pylist()
+        for row in extracted
         if row["frame_id"] in complete or row["frame_id"] in boxes
     ]
     if not frames:
@@ -188,4 +218,4 @@ def export_final(verified_folder: Path, prelabels_folder: Path, frames_folder: P
     _check_classes({box.class_id for box in written}, taxonomy)
     path = _write(out_folder, frames_folder, frames, boxes, taxonomy, {"description": "final labels"})
     counts = {origin: sum(box.extra["origin"] == origin for box in written) for origin in ("verified", "accepted")}
-    return ExportReport(len(frames), counts, path)
+    return ExportReport(len(frames), counts, path, len(left_out), left_out_labels, len(left_out & shown_frames(verified_folder, verified)))
