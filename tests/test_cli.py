@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from signloop.models.detector import build_detector
 from signloop.prelabel.proposal import Runtime
 from signloop.registry import store, versions
 from signloop.stages import _edge
+from signloop.studies.score import table_rows
 
 ROOT = Path(__file__).parents[1]
 MakeFilms = Callable[..., dict[str, Any]]
@@ -209,6 +211,17 @@ def test_the_demo_comes_and_goes(project: Path, run: Run) -> None:
     assert not (project / "data" / "demo-truth.json").exists()
 
 
+def test_a_test_set_is_drawn_without_the_rounds(project: Path, run: Run, tmp_path: Path) -> None:
+    (project / "data" / "verified.dvc").write_text("outs: []\n")  # as after a `git clone`
+    code, said, _ = run("demo", "--test", tmp_path / "fresh", "--signs", "1")
+    assert code == 0
+    assert f"recordings and truth drawn: {tmp_path / 'fresh' / 'truth.json'}" in said
+    for words in (["demo"], ["demo", "--remove"], ["demo", "--remove", "--test", tmp_path / "fresh"]):
+        code, _, said = run(*words)
+        assert code == 1
+        assert "only the pointer" in said
+
+
 def picture(path: Path, colour: tuple[int, int, int]) -> None:
     image = np.full((120, 160, 3), 90, np.uint8)
     cv2.rectangle(image, (40, 30), (79, 69), colour, -1)
@@ -307,7 +320,8 @@ def test_recordings_are_scored_with_the_promised_keys(project: Path, run: Run, t
     assert (half["frames"], half["sign_recall"], half["minutes"]) == (18, 1, scores["minutes"])
     code, said, _ = run("compare", tmp_path / "predictions.json", tmp_path / "predictions.json", "--truth", tmp_path / "truth.json")
     assert code == 0
-    assert "right_signs" in said
+    assert re.search(r"right_signs\.difference \W+\+0\.0000 \W+\+0\.0000 to \+0\.0000", said)
+    assert "{" not in said
 
 
 @pytest.mark.usefixtures("always_right")
@@ -328,6 +342,7 @@ def test_stills_are_scored_with_the_promised_keys(project: Path, run: Run, tmp_p
     assert (scores["images"], scores["boxes"], scores["ap50"]) == (2, 2, pytest.approx(1))
     assert (scores["class_accuracy"], scores["recall_at_1_fp_per_image"]) == (0.5, 1)  # both are red, one should be green
     assert all(key in said for key in IMAGES)
+    assert "{" not in said
 
 
 @pytest.mark.usefixtures("always_right")
@@ -348,6 +363,36 @@ def test_crops_are_scored_with_the_promised_keys(project: Path, run: Run, tmp_pa
     code, _, said = run("score", "--crops", tmp_path / "index.csv")
     assert code == 1
     assert "index.csv, line 2" in said
+
+
+def test_scores_are_laid_out_a_number_a_row() -> None:
+    scores = {
+        "images": 3,
+        "ap50": 0.87654,
+        "ap50_by_height_px": {"12-24": 0.5, "24-48": None},
+        "minutes": 1.5,
+        "intervals": {"ap50": [0.8, 0.9], "minutes": None},
+    }
+    assert table_rows(scores) == [
+        ("images", "3", ""),
+        ("ap50", "0.8765", "0.8000 to 0.9000"),
+        ("ap50_by_height_px.12-24", "0.5000", ""),
+        ("ap50_by_height_px.24-48", "-", ""),
+        ("minutes", "1.5000", ""),
+    ]
+
+
+def test_a_difference_and_its_interval_have_a_sign() -> None:
+    right = {"a": 0.942, "b": 0.934, "difference": -0.008, "interval": [-0.038, 0.018]}
+    assert table_rows({"signs": 121, "right_signs": right, "errors": {**right, "interval": None}}) == [
+        ("signs", "121", ""),
+        ("right_signs.a", "0.9420", ""),
+        ("right_signs.b", "0.9340", ""),
+        ("right_signs.difference", "-0.0080", "-0.0380 to +0.0180"),
+        ("errors.a", "0.9420", ""),
+        ("errors.b", "0.9340", ""),
+        ("errors.difference", "-0.0080", ""),
+    ]
 
 
 def test_networks_are_scored_as_their_own_predictions_say(project: Path, bundle: Path, test_set: Path, tmp_path: Path, run: Run) -> None:

@@ -1,6 +1,5 @@
 """The `signloop` command: every subcommand reads its arguments, finds the project, calls one function and prints its report."""
 
-import json
 import math
 import os
 import subprocess
@@ -59,7 +58,8 @@ def demo(
     from signloop.demo import write
 
     project = find_project()
-    _edge.require_rounds(project)
+    if remove or test is None:  # a test set has nothing to do with the rounds
+        _edge.require_rounds(project)
     if remove:
         gone = write.remove(project.root)
         if any((project.data / "verified").glob("round_*")):
@@ -102,7 +102,17 @@ def import_coco(
     project = find_project()
     _edge.require_rounds(project)
     settings = read_params(project)
-    report = act(images, labels, project.data / "recordings", project.data / "verified", settings.taxonomy, settings.data, name)
+    report = act(
+        images,
+        labels,
+        project.data / "recordings",
+        project.data / "verified",
+        settings.taxonomy,
+        settings.data,
+        name,
+        progress,
+        lambda text: out.print(text, markup=False),
+    )
     _dvc_add(project)
     out.print(str(report), markup=False)
 
@@ -118,7 +128,7 @@ def import_crops(
     project = find_project()
     _edge.require_rounds(project)
     settings = read_params(project)
-    report = act(index, project.data / "verified", settings.taxonomy, settings.data, name)
+    report = act(index, project.data / "verified", settings.taxonomy, settings.data, name, progress)
     _dvc_add(project)
     out.print(str(report), markup=False)
 
@@ -307,13 +317,11 @@ def compare(
 
 
 def _print_numbers(result: dict[str, Any]) -> None:
+    from signloop.studies.score import table_rows
+
     table = Table("measure", "value", "95 % interval")
-    intervals = result.get("intervals") or {}
-    for key, value in result.items():
-        if key != "intervals":
-            bounds = intervals.get(key)
-            shown = f"{value:.4f}" if isinstance(value, float) else json.dumps(value)
-            table.add_row(key, shown, f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else "")
+    for row in table_rows(result):
+        table.add_row(*row)
     out.print(table, markup=False)
 
 

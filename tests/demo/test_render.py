@@ -13,7 +13,7 @@ from signloop.demo.paint import Painter
 from signloop.demo.pen import Pen, Sprite, arc
 from signloop.demo.render import MIN_PX, Drawn, SignView, frames
 from signloop.demo.signs import face, outline
-from signloop.demo.things import Plate, Pole, Standing, View
+from signloop.demo.things import Plate, Pole, Standing, Thing, View
 from signloop.demo.world import World, build
 
 CLASSES = (2, 13, 12, 18, 33)
@@ -153,3 +153,11 @@ def test_the_pen_draws_where_it_is_told() -> None:
     pen.fill(arc(0.3, 0.6, 0.2, 0.1), (255, 255, 255))
     ys, xs = np.nonzero(pen.image()[..., 3] > 127)
     assert (xs.min(), xs.max() + 1, ys.min(), ys.max() + 1) == pytest.approx((10, 50, 50, 70), abs=1)
+
+
+def test_a_thing_that_cannot_paint_itself_is_not_made() -> None:
+    class Bench(Thing):
+        pass
+
+    with pytest.raises(TypeError, match="paint"):
+        Bench(x=3.0, z=10.0)  # type: ignore[abstract]

@@ -82,6 +82,12 @@ def test_a_perfect_model_scores_one_everywhere(data: Path, seer: Runtime, shape_
     assert not (tmp_path / "scores" / "old.txt").exists()
 
 
+def test_progress_ends_with_the_last_recording_and_frame(data: Path, seer: Runtime, shape_params: Params, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    evaluate(seer, data / "truth", shape_params.prelabel, tmp_path / "scores", lambda *now: told.append(now))
+    assert told == [*(("test recordings", n, 4) for n in range(1, 5)), *(("test frames", n, 24) for n in range(1, 25))]
+
+
 def test_what_a_model_gets_wrong_shows_where_it_should(data: Path, seer: Runtime, shape_params: Params, tmp_path: Path) -> None:
     result = evaluate(Spoilt(seer), data / "truth", shape_params.prelabel, tmp_path / "scores", silent)
     metrics = result["metrics"]

@@ -63,6 +63,17 @@ def test_a_film_gets_labels_crops_and_a_film_with_the_labels_drawn(
     assert ball[ball.shape[0] // 2, ball.shape[1] // 2, 2] > 180
 
 
+@pytest.mark.parametrize(("fps", "expected"), [(None, [*range(1, 13)]), (5.0, [1, 3, 5, 7, 9, 11, 12])])
+def test_progress_counts_the_films_frames_and_ends_once(
+    fps: float | None, expected: list[int], make_films: MakeFilms, seer: Runtime, shape_params: Params, tmp_path: Path
+) -> None:
+    make_films(tmp_path, {"film.avi": [4]})
+    told: list[tuple[str, int, int]] = []
+    prelabel = shape_params.prelabel.model_copy(update={"fps": fps})
+    label_film(tmp_path / "film.avi", tmp_path / "out", seer, prelabel, 10.0, lambda *now: told.append(now), lambda _: None)
+    assert told == [("frames", n, 12) for n in expected]
+
+
 def test_its_coco_file_is_the_truth_when_scored(
     make_films: MakeFilms, label: Callable[[Path], tuple[str, list[str]]], tmp_path: Path
 ) -> None:

@@ -56,17 +56,40 @@ def write_index(client: Path, *lines: str) -> None:
 
 
 @pytest.fixture
-def bring(client: Path, tmp_path: Path, taxonomy: Taxonomy, data: Data) -> Bring:
+def told() -> list[str]:
+    """What an import says while it works."""
+    return []
+
+
+@pytest.fixture
+def bring(client: Path, tmp_path: Path, taxonomy: Taxonomy, data: Data, told: list[str]) -> Bring:
     def act(name: str = "photos", images: str = "images") -> ImportReport:
-        return import_coco(client / images, client / "labels.json", tmp_path / "recordings", tmp_path / "verified", taxonomy, data, name)
+        return import_coco(
+            client / images,
+            client / "labels.json",
+            tmp_path / "recordings",
+            tmp_path / "verified",
+            taxonomy,
+            data,
+            name,
+            lambda what, done, total: told.append(f"{what} {done} of {total}"),
+            told.append,
+        )
 
     return act
 
 
 @pytest.fixture
-def bring_crops(client: Path, tmp_path: Path, taxonomy: Taxonomy, data: Data) -> Bring:
+def bring_crops(client: Path, tmp_path: Path, taxonomy: Taxonomy, data: Data, told: list[str]) -> Bring:
     def act(name: str = "signs") -> ImportReport:
-        return import_crops(client / "index.csv", tmp_path / "verified", taxonomy, data, name)
+        return import_crops(
+            client / "index.csv",
+            tmp_path / "verified",
+            taxonomy,
+            data,
+            name,
+            lambda what, done, total: told.append(f"{what} {done} of {total}"),
+        )
 
     return act
 
@@ -236,3 +259,11 @@ def test_no_crop_is_refused(bring_crops: Bring, client: Path) -> None:
     (client / "index.csv").write_text("path,class_id,track_id\n")
     with pytest.raises(DataError, match="without a verdict"):
         bring_crops()
+
+
+def test_it_tells_how_far_it_is_and_what_disk_it_takes(bring: Bring, bring_crops: Bring, told: list[str]) -> None:
+    bring()
+    assert told == ["images checked 1 of 2", "images checked 2 of 2", "copying 2 images into recordings/photos: 0 MB"]
+    told.clear()
+    bring_crops()
+    assert told[-1] == "crops checked 4 of 4"

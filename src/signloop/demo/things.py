@@ -1,5 +1,6 @@
 """The things that stand or drive along the road: each enters with its place in metres and paints itself on one frame's canvas."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -40,7 +41,7 @@ class View:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thing:
+class Thing(ABC):
     """Something at a place.
 
     Attributes:
@@ -55,9 +56,9 @@ class Thing:
     speed: float = 0.0
     reach: float = 0.0
 
+    @abstractmethod
     def paint(self, view: View, d: float) -> None:
         """Paint it at distance d."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,16 +57,16 @@ def evaluate(runtime: Runtime, truth_folder: Path, prelabel: Prelabel, out: Path
     real, chosen = split_truth(frames, truth, "test")
     videos = stored_recordings(chosen, truth_folder)
     proposals = {}
-    for number, (recording_id, (recording, rows)) in enumerate(videos.items()):
-        progress("test recordings", number, len(videos))
+    for number, (recording_id, (recording, rows)) in enumerate(videos.items(), start=1):
         proposals[recording_id] = propose_stored(runtime, recording, rows, prelabel)
+        progress("test recordings", number, len(videos))
     found = {f"{name}/{index:06d}": boxes for name, proposal in proposals.items() for index, _, boxes in proposal.frames}
     named: dict[str, NamedBoxes] = {}
-    for number, (frame_id, row) in enumerate(chosen.items()):
-        progress("test frames", number, len(chosen))
+    for number, (frame_id, row) in enumerate(chosen.items(), start=1):
         image = read_image(truth_folder / row["path"])
         boxes = found[frame_id] if frame_id in found else runtime.detect([image])[0]
         named[frame_id] = name_boxes(runtime, image, boxes)
+        progress("test frames", number, len(chosen))
     shutil.rmtree(out, ignore_errors=True)
     metrics: dict[str, Any] = _boxes(runtime, real, named, chosen, truth_folder, out) if real else {}
     signs, intervals, recordings = _signs(proposals, chosen, truth) if videos else ({}, {}, {})

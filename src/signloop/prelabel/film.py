@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,10 @@ def label_film(
         raise DataError("the output folder exists", where=folder, todo="Choose a new one with --out.")
     needed = _announce(recording, runtime, prelabel, say)
     require_free_space(folder.parent, needed)
-    frames = _counted(read_frames(recording, fps=prelabel.fps), recording, progress)
+    total = max(1, recording.frames)
+    frames = _counted(read_frames(recording, fps=prelabel.fps), total, progress)
     proposal = propose(frames, runtime, prelabel, recording)
+    progress("frames", total, total)
     with atomic_folder(folder) as target:
         tables.write(target / "boxes.parquet", "prelabel_boxes", tables.from_rows("prelabel_boxes", proposal.boxes))
         tables.write(target / "signs.parquet", "prelabel_signs", tables.from_rows("prelabel_signs", proposal.signs))
@@ -81,10 +83,12 @@ def _announce(recording: Recording, runtime: Runtime, prelabel: Prelabel, say: C
     return needed
 
 
-def _counted(frames: Any, recording: Recording, progress: Progress) -> Any:
-    for number, frame in enumerate(frames):
-        progress("frames", number, recording.frames)
+def _counted(frames: Iterable[Frame], total: int, progress: Progress) -> Iterator[Frame]:
+    """Pass frames on and tell how far they are, but not that all is done: `total` is an estimate, and a batch is still on its way."""
+    for frame in frames:
         yield frame
+        if frame.index + 1 < total:
+            progress("frames", frame.index + 1, total)
 
 
 def as_coco(boxes: list[dict[str, Any]], signs: list[dict[str, Any]], recording: Recording, taxonomy: Taxonomy) -> dict[str, Any]:

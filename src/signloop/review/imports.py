@@ -1,7 +1,7 @@
 """Labels that a client already has enter (images with boxes, or crops), a verified round leaves; all of it or nothing."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,8 @@ from signloop.review.verdicts import added_id
 ANNOTATOR = "import"
 OUTSIDE_PX = 1.0  # a box may leave its image by so much: corners are counted in several ways
 _TODO = "Correct them and import again."
+Progress = Callable[[str, int, int], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,13 @@ def _check_name(name: str) -> None:
         )
 
 
-def _match_images(coco: Coco, folder: Path, problems: Problems) -> dict[int, tuple[Path, int, int]]:
+def _match_images(coco: Coco, folder: Path, problems: Problems, progress: Progress) -> dict[int, tuple[Path, int, int]]:
     """Return image id -> file, width and height of every image that can be taken; names are looked up in the folder's own listing."""
     there = {path.name: path for path in folder.iterdir()}
     found: dict[int, tuple[Path, int, int]] = {}
     content: dict[str, str] = {}
-    for image in coco.images:
+    for number, image in enumerate(coco.images, start=1):
+        progress("images checked", number, len(coco.images))
         row, path = f"image {image.id} ({image.file_name!r:.80})", there.get(image.file_name)
         if not is_plain(image.file_name) or Path(image.file_name).suffix.lower() not in SUFFIXES:
             problems.add(row, f"is no plain name of an image file ({', '.join(sorted(SUFFIXES))}) without a folder")
@@ -118,7 +121,7 @@ def _check_new(files: Mapping[int, tuple[Path, int, int]], recordings_folder: Pa
             problems.add(f"image {ident} ({path.name!r:.80})", f"is in data/recordings already, as {known[digest]}")
 
 
-def _copy(files: Sequence[Path], target: Path) -> bool:
+def _copy(files: Sequence[Path], target: Path, say: Say) -> bool:
     """Copy images into a new folder of stills; False if it is there already, with just this content.
 
     Raises:
@@ -129,7 +132,9 @@ def _copy(files: Sequence[Path], target: Path) -> bool:
         if not same or not (target / "recording.json").is_file():
             raise DataError("a recording of this name is there already", where=target, todo="Choose another with --name.")
         return False
-    require_free_space(target, sum(path.stat().st_size for path in files) + 1_000_000)
+    size = sum(path.stat().st_size for path in files)
+    say(f"copying {len(files)} images into {target.parent.name}/{target.name}: {size / 1e6:.0f} MB")
+    require_free_space(target, size + 1_000_000)
     with atomic_folder(target) as temporary:
         for path in files:
             shutil.copyfile(path, temporary / path.name)
@@ -176,6 +181,8 @@ def import_coco(
     taxonomy: Taxonomy,
     data: Data,
     name: str,
+    progress: Progress,
+    say: Say,
 ) -> ImportReport:
     """Take images with boxes in as a new recording of stills with a verified round; each image counts as completely labelled.
 
@@ -190,6 +197,8 @@ def import_coco(
         taxonomy: the classes.
         data: shares of the splits; each still is drawn by itself.
         name: of the recording and label of the round; letters, digits, '.', '_', '-'.
+        progress: called with a word, done and total.
+        say: told how much disk the images will take.
 
     Raises:
         DataError: a list of all rows that are wrong (as in `read_coco`; images that are missing, damaged, of another size, there
@@ -203,7 +212,7 @@ def import_coco(
     if not coco.images:
         raise DataError("the labels name no image", where=coco_path, todo=_TODO)
     problems = Problems(coco_path)
-    files = _match_images(coco, images_folder, problems)
+    files = _match_images(coco, images_folder, problems, progress)
     _check_boxes(coco.boxes, files, problems)
     _check_new(files, recordings_folder, name, problems)
     problems.raise_if_any(_TODO)
@@ -211,7 +220,7 @@ def import_coco(
     target = recordings_folder / name
     boxes, frames = _tables(coco, files, sources)
     units = dict.fromkeys(frames["frame_id"].to_pylist(), "stills")
-    is_new = _copy(sources, target)
+    is_new = _copy(sources, target, say)
     try:
         path = publish_round(
             verified_folder,
@@ -254,7 +263,7 @@ def _read_crop(row: CropRow, folder: Path, name: str) -> dict[str, Any]:
     }
 
 
-def import_crops(index_csv: Path, verified_folder: Path, taxonomy: Taxonomy, data: Data, name: str) -> ImportReport:
+def import_crops(index_csv: Path, verified_folder: Path, taxonomy: Taxonomy, data: Data, name: str, progress: Progress) -> ImportReport:
     """Take labelled sign crops in; they train and test the classifier only, split by track.
 
     A crop's id is its content. Tracks get the name before them, so that those of two imports stay apart.
@@ -265,6 +274,7 @@ def import_crops(index_csv: Path, verified_folder: Path, taxonomy: Taxonomy, dat
         taxonomy: the classes.
         data: shares of the splits.
         name: label of the round; letters, digits, '.', '_', '-'.
+        progress: called with a word, done and total.
 
     Raises:
         DataError: a list of all lines that are wrong (as in `read_crops`; images that are missing, damaged, of another size, there
@@ -276,7 +286,8 @@ def import_crops(index_csv: Path, verified_folder: Path, taxonomy: Taxonomy, dat
     tracks = dict(zip(known["crop_id"].to_pylist(), known["track_id"].to_pylist(), strict=True))
     problems = Problems(index_csv)
     crops: dict[str, dict[str, Any]] = {}
-    for row in index:
+    for number, row in enumerate(index, start=1):
+        progress("crops checked", number, len(index))
         line = f"line {row.line}"
         try:
             crop = _read_crop(row, index_csv.parent, name)

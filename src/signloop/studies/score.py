@@ -1,6 +1,7 @@
-"""A model and labelled data that the pipeline never saw in, the promised keys of `signloop score` out."""
+"""A model and labelled data that the pipeline never saw in, the promised keys of `signloop score` out, and how they are printed."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +49,28 @@ def crops(runtime: Runtime, index: Path, progress: Progress) -> dict[str, Any]:
         row["class_id"] = int(row["class_id"])
     probs = predict_crops(runtime, index.parent, [row["path"] for row in rows], progress)
     return score_crops(rows, probs, runtime.taxonomy.ids)
+
+
+def table_rows(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Lay out scores, or a comparison of two, for reading.
+
+    Args:
+        result: names and numbers; a mapping within it is laid out too, under `name.key`. Intervals stand under `intervals` by name, or
+            as `interval` beside the difference that they belong to.
+
+    Returns:
+        Name, value and 95 % interval of each number; a difference and its interval have a sign; "-" is a value that is not defined.
+    """
+    rows = []
+    intervals = {"difference": result.get("interval"), **result.get("intervals", {})}
+    for name, value in result.items():
+        if name in ("interval", "intervals"):
+            continue
+        if isinstance(value, Mapping):
+            rows += [(f"{name}.{inner}", shown, bounds) for inner, shown, bounds in table_rows(value)]
+            continue
+        sign = "+" if name == "difference" else ""
+        shown = "-" if value is None else f"{value:{sign}.4f}" if isinstance(value, float) else str(value)
+        bounds = intervals.get(name)
+        rows.append((name, shown, f"{bounds[0]:{sign}.4f} to {bounds[1]:{sign}.4f}" if bounds else ""))
+    return rows
