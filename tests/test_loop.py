@@ -54,13 +54,15 @@ class Loop:
         return assemble(*folders, self.params.data, self.params.taxonomy, silent)
 
     def prelabel(self, runtime: Runtime) -> list[dict[str, Any]]:
-        """Propose, and return what a person is asked."""
+        """Propose, and return the signs that a person is asked about."""
         found, skipped = find_recordings(self.data / "recordings", self.params.extract.sequence_fps)
         prelabel_all(found, skipped, runtime, self.params.prelabel, self.data / "prelabels", "0" * 64, 0.0, silent)
         frames = tables.read(self.data / "frames" / "frames.parquet", "frames")
         verified = read_rounds(self.data / "verified")
-        rows: list[dict[str, Any]] = build(read_signs(self.data / "prelabels"), verified, self.params.queue, frames).to_pylist()
-        return rows
+        rows: list[dict[str, Any]] = build(
+            read_signs(self.data / "prelabels"), read_boxes(self.data / "prelabels"), verified, self.params.queue, frames
+        ).to_pylist()
+        return [row for row in rows if row["kind"] == "sign"]
 
     def review(self, truth: dict[str, Any]) -> SimulateReport:
         write_json(self.data / "new-truth.json", truth)

@@ -22,7 +22,7 @@ from signloop.frames.extract import extract
 from signloop.frames.truth import assemble
 from signloop.frames.video import find_recordings
 from signloop.prelabel.evaluate import evaluate
-from signloop.prelabel.write import prelabel_all, read_signs
+from signloop.prelabel.write import prelabel_all, read_boxes, read_signs
 from signloop.review.queue import build
 
 ROOT = Path(__file__).parents[1]
@@ -70,6 +70,7 @@ def finish_a_cycle(root: Path, params: Params) -> None:
     prelabel_all(found, skipped, runtime, params.prelabel, data / "prelabels", "0" * 64, params.data.max_skipped, silent)
     queue = build(
         read_signs(data / "prelabels"),
+        read_boxes(data / "prelabels"),
         read_rounds(data / "verified"),
         params.queue,
         tables.read(data / "frames" / "frames.parquet", "frames"),

@@ -83,7 +83,7 @@ def test_stale_params_are_announced_with_the_command(
     conf = project.root / "conf" / "queue" / "default.yaml"
     conf.write_text("frame_share: 0.5\n")
     with caplog.at_level(logging.WARNING, "signloop"):
-        assert read_params(project).queue.frame_share == 0.0  # what is written counts
+        assert read_params(project).queue.frame_share == 0.05  # what is written counts
         assert "params.yaml is stale" in caplog.text
         assert "Run `signloop params +experiment=fast`" in caplog.text
         caplog.clear()

@@ -123,8 +123,11 @@ SPECS: dict[str, Spec] = {
         allowed={"decision": ("accept", "ask")},
     ),
     "queue": Spec(
-        pa.schema(_fields("queue_id:str kind:str sign_id?:str frame_id?:str recording_id:str reason:str rank:i32")),
+        pa.schema(
+            _fields("queue_id:str kind:str sign_id?:str frame_id?:str recording_id:str class_id?:i32 confidence?:f32 reason:str rank:i32")
+        ),
         ("queue_id",),
+        version=2,  # 2: what is proposed, so that a review opens without reading all prelabels
         allowed={"kind": ("sign", "frame", "audit", "seeded")},
     ),
 }

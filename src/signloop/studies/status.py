@@ -7,7 +7,7 @@ from signloop.core import tables
 from signloop.core.files import read_json
 from signloop.core.params import Queue
 from signloop.core.rounds import read_rounds, round_folders
-from signloop.prelabel.write import read_signs
+from signloop.prelabel.write import read_boxes, read_signs
 from signloop.review.queue import build
 
 MOST_LEFT_OUT = 10  # of one stage
@@ -48,7 +48,7 @@ def describe(data: Path, uri: str | None, queue: Queue) -> list[str]:
         lines.append(f"candidate   {scores['model_id']} on {scores['frames']} test frames: {shown or 'no test data yet'}")
     questions, stale = 0, False
     if waiting.is_file() and frames.is_file():
-        now = build(read_signs(data / "prelabels"), verified, queue, tables.read(frames, "frames"))
+        now = build(read_signs(data / "prelabels"), read_boxes(data / "prelabels"), verified, queue, tables.read(frames, "frames"))
         questions, stale = now.num_rows, not now.sort_by("queue_id").equals(tables.read(waiting, "queue").sort_by("queue_id"))
     lines.append(f"waiting     {questions} questions for the person" + (", the queue is older than the newest round" if stale else ""))
     if not rounds:
@@ -56,7 +56,7 @@ def describe(data: Path, uri: str | None, queue: Queue) -> list[str]:
     elif not recordings.is_file() or not waiting.is_file() or stale:
         lines.append("next        dvc repro")
     elif questions:
-        lines.append("next        signloop export coco --out FOLDER, correct it in any tool, signloop publish coco FOLDER/annotations.json")
+        lines.append("next        signloop review   (or signloop export coco --out FOLDER, and signloop publish coco after correcting it)")
     else:
         lines.append("next        put new recordings into data/recordings, then dvc repro")
     return lines
