@@ -10,6 +10,7 @@ Sign 9, a square, is only in frame 4 and was missed; frame 0 has an ignore regio
 """
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,14 @@ import numpy as np
 import pytest
 
 from signloop.core import tables
-from signloop.core.params import Data
+from signloop.core.params import Data, Queue
+from signloop.core.rounds import Verified
 from signloop.core.taxonomy import Taxonomy
+from signloop.review import questions, queue, snapshot
+from signloop.review.desk import Desk
+from signloop.review.log import Act, Entry
+from signloop.review.plant import Planted, PlantedBox
+from signloop.review.state import touches
 
 DRIVE, PHOTOS, MODEL = "d" * 16, "f" * 16, "mtest"
 CIRCLE, SQUARE = 3, 8
@@ -154,3 +161,64 @@ def _truth() -> dict[str, Any]:
         "images": [{"id": i, "video_id": 0, "frame_index": i} for i in range(5)] + [{"id": 50, "video_id": 1, "frame_index": 0}],
         "annotations": annotations,
     }
+
+
+@pytest.fixture
+def queued(project: Path) -> Path:
+    """The project with a queue of its five signs and of all its five frames."""
+    boxes, signs = snapshot.read_prelabels(project / "prelabels", list(snapshot.finished(project / "prelabels").values()))
+    frames = tables.read(project / "frames" / "frames.parquet", "frames")
+    tables.write(project / "queue" / "queue.parquet", "queue", queue.build(signs, boxes, Verified(), Queue(frame_share=1.0), frames))
+    return project
+
+
+@pytest.fixture
+def planted() -> list[Planted]:
+    """Two planted mistakes: a circle called a square, and nothing called a circle."""
+    boxes = tuple(PlantedBox(index=i, time_s=i / 10, xyxy=(20.0, 40.0, 40.0, 60.0)) for i in (0, 2))
+    mistakes = ((SQUARE, CIRCLE, 0.7, 2), (CIRCLE, None, 0.4, 4))
+    return [
+        Planted(
+            planted_id=f"planted/{number:04d}",
+            recording_id=DRIVE,
+            class_id=shown,
+            right_class_id=right,
+            confidence=confidence,
+            classes=((shown, confidence),),
+            reason="as of any other",
+            rank=rank,
+            boxes=boxes,
+        )
+        for number, (shown, right, confidence, rank) in enumerate(mistakes)
+    ]
+
+
+@pytest.fixture
+def open_desk(queued: Path, taxonomy: Taxonomy) -> Iterator[Callable[..., Desk]]:
+    """A function (planted=(), repeats=0.0, seed=0) that begins the review of the queue, or goes on with it, and opens it."""
+    desks = []
+
+    def act(planted: Sequence[Planted] = (), repeats: float = 0.0, seed: int = 0) -> Desk:
+        desks.append(Desk(questions.begin(queued, queued / "review", planted, repeats, seed), taxonomy))
+        return desks[-1]
+
+    yield act
+    for desk in desks:
+        desk.close()
+
+
+@pytest.fixture
+def desk(open_desk: Callable[..., Desk]) -> Desk:
+    """The review of the queue, without planted mistakes and repeats."""
+    return open_desk()
+
+
+@pytest.fixture
+def do() -> Callable[..., Entry]:
+    """A function (desk, act, who="ann", seconds=2.0) that does what a person does who has just reloaded the page."""
+
+    def act(desk: Desk, act: Act, who: str = "ann", seconds: float = 2.0) -> Entry:
+        known = [i for i in touches(act) if i in desk.questions.items or i in desk.state.items]
+        return desk.act(who, seconds, {i: desk.state.version(i) for i in known}, act)
+
+    return act

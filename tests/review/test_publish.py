@@ -1,4 +1,4 @@
-"""From the export over a tool's file to a round: nothing the person did is lost, whatever the tool forgets."""
+"""From a tool's file or the page's log to a round: nothing the person did is lost, and nothing they did not say is in it."""
 
 import json
 import shutil
@@ -6,17 +6,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from signloop.core import tables
 from signloop.core.errors import DataError
-from signloop.core.params import Data
+from signloop.core.params import Data, Queue
 from signloop.core.rounds import read_rounds
 from signloop.core.taxonomy import Taxonomy
-from signloop.review import snapshot
+from signloop.review import questions, queue, snapshot
+from signloop.review.desk import Desk
 from signloop.review.export import export_coco
-from signloop.review.publish import PublishReport, publish_coco
+from signloop.review.log import Act, Add, Answer, Decide, Entry, Fix, Merge, Placed, Split, Sweep
+from signloop.review.plant import Planted
+from signloop.review.publish import PublishReport, publish_coco, publish_review
+from signloop.review.questions import item_id_of
+from signloop.review.state import ConflictError
 
-DRIVE, PHOTOS = "d" * 16, "f" * 16
+DRIVE, PHOTOS, MODEL = "d" * 16, "f" * 16, "mtest"
+CIRCLE, SQUARE = 3, 8
+NEW, NEWER = "c" * 16, "e" * 16
+BOX = (60.0, 50.0, 75.0, 65.0)
+OpenDesk = Callable[..., Desk]
+Do = Callable[..., Entry]
+Rows = list[dict[str, Any]]
 Edit = Callable[[dict[str, Any]], None]
 Publish = Callable[[Edit], PublishReport]
 
@@ -145,3 +158,260 @@ def test_a_file_without_info_that_fits_no_export_is_refused(publish: Publish) ->
 
     with pytest.raises(DataError, match="does not say which export"):
         publish(forget_and_add)
+
+
+def sign(desk: Desk, number: int, recording_id: str = DRIVE) -> str:
+    return item_id_of(desk.questions.review_id, f"{recording_id}/{MODEL}/{number:04d}")
+
+
+def frame(desk: Desk, index: int, recording_id: str = DRIVE) -> str:
+    return item_id_of(desk.questions.review_id, f"frame:{recording_id}/{index:06d}")
+
+
+def said(item_id: str, class_id: int | None = CIRCLE, verdict: str = "sign", seen: tuple[int, ...] = (2,)) -> Decide:
+    answer = {"item_id": item_id, "verdict": verdict, "class_id": class_id if verdict == "sign" else None, "seen": seen}
+    return Decide(view="single", answers=(Answer.model_validate(answer),))
+
+
+def drawn(*boxes: tuple[int, bool], item_id: str = NEW) -> Add:
+    placed = tuple(Placed(index=i, xyxy=BOX, seen=seen) for i, seen in boxes)
+    return Add(item_id=item_id, recording_id=DRIVE, class_id=SQUARE, boxes=placed)
+
+
+@pytest.fixture
+def publish_all(queued: Path, data: Data) -> Callable[[Desk], Rows]:
+    """A function that publishes a review and returns the boxes of its round."""
+
+    def act(desk: Desk) -> Rows:
+        path = publish_review(desk, queued / "verified", data).path
+        return sorted(tables.read(path / "boxes.parquet", "verified_boxes").to_pylist(), key=lambda r: (r["sign_id"], r["frame_id"]))
+
+    return act
+
+
+PublishAll = Callable[[Desk], Rows]
+
+
+def in_short(rows: Rows) -> list[tuple[str, str, int | None, bool]]:
+    return [(row["box_id"], row["verdict"], row["class_id"], row["seen"]) for row in rows]
+
+
+def of_sign(number: int, verdict: str, class_id: int | None, seen: set[int], indices: range = range(5)) -> list[tuple[Any, ...]]:
+    return [(f"{DRIVE}/{MODEL}/{number:04d}/{i:06d}", verdict, class_id, i in seen) for i in indices]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"class_id": CIRCLE}, ("accepted", CIRCLE)),
+        ({"class_id": SQUARE}, ("relabelled", SQUARE)),
+        ({"verdict": "nothing"}, ("rejected", None)),
+        ({"verdict": "unsure"}, ("unsure", None)),
+    ],
+)
+def test_an_answer_goes_to_all_boxes_of_its_sign(
+    desk: Desk, do: Do, publish_all: PublishAll, answer: dict[str, Any], expected: tuple[str, int | None]
+) -> None:
+    entry = do(desk, said(sign(desk, 0), seen=(0, 2), **answer), "Ann B.", seconds=3.0)
+    rows = publish_all(desk)
+    assert in_short(rows) == of_sign(0, *expected, {0, 2})
+    assert [(row["seconds"], row["annotator"], row["sign_id"], row["model_id"]) for row in rows] == [
+        (1.5 if i in (0, 2) else None, "Ann B.", f"{DRIVE}/{MODEL}/0000", MODEL) for i in range(5)
+    ]
+    assert [row["x1"] for row in rows] == [10, 11, 12, 13, 14]
+    assert abs((rows[0]["verified_at"] - entry.at).total_seconds()) < 0.01
+
+
+def test_what_is_odd_or_open_is_not_published(desk: Desk, do: Do, publish_all: PublishAll) -> None:
+    do(desk, said(sign(desk, 0), verdict="odd"))
+    with pytest.raises(DataError, match="nothing is decided in this review yet"):
+        publish_all(desk)
+    do(desk, said(sign(desk, 2), seen=(0,)))
+    assert in_short(publish_all(desk)) == of_sign(2, "accepted", CIRCLE, {0}, range(2))
+    do(desk, said(sign(desk, 1), seen=()))
+    desk.undo("ann", 1.0)
+    assert in_short(publish_all(desk)) == of_sign(2, "accepted", CIRCLE, {0}, range(2))
+
+
+def test_a_corrected_box_is_moved_and_so_are_those_that_followed(desk: Desk, do: Do, publish_all: PublishAll) -> None:
+    do(desk, Fix(item_id=sign(desk, 1), index=4, xyxy=(50.0, 16.0, 70.0, 36.0)))  # 6 px down, a pixel less in each box before it
+    do(desk, said(sign(desk, 1), SQUARE, seen=(2,)))
+    rows = publish_all(desk)
+    assert in_short(rows) == of_sign(1, "moved", SQUARE, {2, 4})
+    assert [row["y1"] for row in rows] == pytest.approx([12, 13, 14, 15, 16])
+
+
+def test_an_added_sign_has_only_the_boxes_of_the_person(desk: Desk, do: Do, publish_all: PublishAll) -> None:
+    do(desk, drawn((4, True), (3, False)))
+    rows = publish_all(desk)
+    assert in_short(rows) == [(f"{DRIVE}/00000{i}/added/{NEW}", "added", SQUARE, i == 4) for i in (3, 4)]
+    assert [(row["x1"], row["y1"], row["x2"], row["y2"]) for row in rows] == [BOX, BOX]
+    assert {(row["sign_id"], row["model_id"]) for row in rows} == {(f"{DRIVE}/{desk.questions.review_id}/{NEW}", None)}
+
+
+def test_an_added_box_that_is_corrected_after_it_was_published_is_one_box(
+    queued: Path, desk: Desk, do: Do, publish_all: PublishAll
+) -> None:
+    do(desk, drawn((4, True)))
+    publish_all(desk)
+    do(desk, Fix(item_id=NEW, index=4, xyxy=(62.0, 50.0, 77.0, 65.0)))
+    publish_all(desk)
+    assert [(row["round"], row["x1"]) for row in read_rounds(queued / "verified").boxes.to_pylist()] == [(2, 62.0)]
+    do(desk, said(NEW, verdict="nothing"))
+    publish_all(desk)
+    assert [(row["round"], row["verdict"]) for row in read_rounds(queued / "verified").boxes.to_pylist()] == [(3, "rejected")]
+
+
+def test_the_parts_of_a_split_sign_are_two_signs(desk: Desk, do: Do, publish_all: PublishAll) -> None:
+    do(desk, Split(item_id=sign(desk, 0), index=3, new_id=NEW))
+    do(desk, said(sign(desk, 0), seen=(0,)))
+    do(desk, said(NEW, SQUARE, seen=(4,)))
+    rows = publish_all(desk)
+    first, second = of_sign(0, "accepted", CIRCLE, {0}, range(3)), of_sign(0, "relabelled", SQUARE, {4}, range(3, 5))
+    assert sorted(in_short(rows)) == sorted([*first, *second])
+    signs = {row["box_id"][-1]: row["sign_id"] for row in rows}
+    assert signs == {i: f"{DRIVE}/{MODEL}/0000" if i in "012" else f"{DRIVE}/{desk.questions.review_id}/{NEW}" for i in "01234"}
+
+
+def test_merged_signs_are_one(desk: Desk, do: Do, publish_all: PublishAll) -> None:
+    do(desk, Merge(item_id=sign(desk, 2), other_id=sign(desk, 3)))  # frames 0 and 1, and frame 2
+    do(desk, said(sign(desk, 2), seen=(1, 2)))
+    rows = publish_all(desk)
+    assert in_short(rows) == [*of_sign(2, "accepted", CIRCLE, {1}, range(2)), *of_sign(3, "accepted", CIRCLE, {2}, range(2, 3))]
+    assert {row["sign_id"] for row in rows} == {f"{DRIVE}/{MODEL}/0002"}
+
+
+def test_a_frame_is_complete_once_it_is_searched_and_all_signs_in_it_are_decided(queued: Path, desk: Desk, do: Do, data: Data) -> None:
+    def complete() -> dict[str, bool]:
+        path = publish_review(desk, queued / "verified", data).path
+        rows = tables.read(path / "frames.parquet", "verified_frames").to_pylist()
+        return {row["frame_id"][-6:]: row["complete"] for row in rows if row["frame_id"].startswith(DRIVE)}
+
+    do(desk, said(sign(desk, 0)))
+    assert complete() == {}
+    do(desk, Sweep(item_id=frame(desk, 2), complete=True))
+    do(desk, Sweep(item_id=frame(desk, 4), complete=False))
+    assert complete() == {"000002": False, "000004": False}  # signs 1 and 3 are open
+    do(desk, said(sign(desk, 1), verdict="nothing"))
+    do(desk, said(sign(desk, 3), verdict="odd"))
+    assert complete() == {"000002": False, "000004": False}
+    do(desk, said(sign(desk, 3), verdict="unsure"))
+    assert complete() == {"000002": True, "000004": False}
+    do(desk, Sweep(item_id=frame(desk, 4), complete=True))
+    assert complete() == {"000002": True, "000004": True}
+    assert frame(desk, 0) in desk.frames(10)
+
+
+def test_publishing_the_same_decisions_again_is_the_same_round(queued: Path, desk: Desk, do: Do, data: Data) -> None:
+    do(desk, said(sign(desk, 0)))
+    do(desk, Sweep(item_id=frame(desk, 2), complete=True))
+    first = publish_review(desk, queued / "verified", data)
+    assert questions.unpublished(queued / "review") == []
+    assert publish_review(desk, queued / "verified", data).path == first.path
+    do(desk, said(sign(desk, 0)))  # the same answer once more
+    assert publish_review(desk, queued / "verified", data).path == first.path
+    assert first.path.name == "round_001-ann"
+    assert str(first) == "round_001-ann: 1 decided; 0 of 1 searched frames complete; boxes: 5 accepted"
+    do(desk, said(sign(desk, 1)))
+    assert publish_review(desk, queued / "verified", data).path.name == "round_002-ann"
+
+
+def test_a_changed_mind_wins(queued: Path, desk: Desk, do: Do, publish_all: PublishAll) -> None:
+    do(desk, said(sign(desk, 0)))
+    publish_all(desk)
+    do(desk, said(sign(desk, 0), SQUARE))
+    publish_all(desk)
+    assert set(read_rounds(queued / "verified").boxes["class_id"].to_pylist()) == {SQUARE}
+
+
+def test_people_who_disagree_leave_the_truth_and_return_to_the_queue(
+    queued: Path, desk: Desk, do: Do, publish_all: PublishAll, data: Data
+) -> None:
+    do(desk, said(sign(desk, 0), CIRCLE), "ann")
+    do(desk, said(sign(desk, 0), SQUARE), "bob")
+    do(desk, said(sign(desk, 1), CIRCLE), "ann")
+    do(desk, said(sign(desk, 1), CIRCLE), "bob")
+    do(desk, drawn((4, True)), "ann")
+    do(desk, said(NEW, verdict="nothing"), "bob")
+    for item_id in (sign(desk, 2), sign(desk, 3)):
+        do(desk, said(item_id, verdict="unsure"), "ann")
+    for index in (2, 4):
+        do(desk, Sweep(item_id=frame(desk, index), complete=True), "ann")
+    assert len(publish_all(desk)) == 10 + 10 + 2 + 3
+    verified = read_rounds(queued / "verified")
+    disputed = {f"{DRIVE}/{MODEL}/0000/00000{i}" for i in range(5)} | {f"{DRIVE}/000004/added/{NEW}"}
+    assert set(verified.conflicts) == disputed
+    assert not disputed & set(verified.boxes["box_id"].to_pylist())
+    assert not any(verified.frames["complete"].to_pylist())
+    boxes, signs = snapshot.read_prelabels(queued / "prelabels", list(snapshot.finished(queued / "prelabels").values()))
+    frames = tables.read(queued / "frames" / "frames.parquet", "frames")
+    asked = queue.build(signs, boxes, verified, Queue(frame_share=0.0), frames).to_pylist()
+    again = [row["frame_id"] for row in asked if row["reason"].startswith("people disagree")]
+    assert set(again) >= {f"{DRIVE}/00000{i}" for i in (0, 2, 4)}
+
+
+ANSWERS = (("sign", CIRCLE), ("sign", SQUARE), ("nothing", None), ("unsure", None))
+
+
+def anything(desk: Desk, item_id: str, rng: np.random.Generator) -> list[Act]:
+    """What somebody might do with a sign, whatever it is."""
+    verdict, class_id = ANSWERS[int(rng.integers(len(ANSWERS)))]
+    signs = [q.item_id for q in desk.questions.items.values() if q.kind != "frame"]
+    x, y = (float(v) for v in rng.uniform(0, 50, 2))
+    wild: list[Act] = [
+        Split(item_id=item_id, index=int(rng.integers(1, 4)), new_id=f"{int(rng.integers(2**60)):016x}"),
+        Merge(item_id=item_id, other_id=str(rng.choice(signs))),
+        Merge(item_id=str(rng.choice(signs)), other_id=item_id),
+        Fix(item_id=item_id, index=int(rng.integers(5)), xyxy=(x, y, x + 20, y + 20)),
+    ]
+    return [*rng.choice(np.array(wild, object), 2), said(item_id, class_id, verdict, (0, 2))]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_planted_mistakes_and_repeats_never_reach_the_truth(
+    queued: Path, open_desk: OpenDesk, planted: list[Planted], do: Do, publish_all: PublishAll, seed: int
+) -> None:
+    """Everything that is asked is decided, and split, merged and corrected in every way that is let through."""
+    rng = np.random.default_rng(seed)
+    desk = open_desk(planted, repeats=1.0, seed=seed)
+    touched = set()
+    while waiting := desk.single(1000):
+        item_id = str(rng.choice(waiting))
+        for act in anything(desk, item_id, rng):
+            try:
+                do(desk, act, str(rng.choice(["ann", "bob"])))
+                touched.add(item_id)
+            except ConflictError:
+                continue
+    for item_id in desk.frames(100):
+        do(desk, Sweep(item_id=item_id, complete=True))
+    kinds = {question.kind for question in desk.questions.items.values() if question.item_id in touched}
+    assert kinds >= {"sign", "planted"}
+    rows = publish_all(desk)
+    proposed = {
+        row["box_id"]: row["frame_id"]
+        for path in (queued / "prelabels" / "boxes").iterdir()
+        for row in tables.read(path, "prelabel_boxes").to_pylist()
+    }
+    assert {(row["box_id"], row["frame_id"]) for row in rows} <= set(proposed.items())  # nothing was added here
+    assert not [row for row in rows if "planted" in row["box_id"] + row["sign_id"]]
+    answers = {(g.answer.verdict, g.answer.class_id, who) for i in desk.real() for who, g in desk.state.item(i).answers.items()}
+    words = {"rejected": "nothing", "unsure": "unsure"}
+    assert {(words.get(r["verdict"], "sign"), r["class_id"], r["annotator"]) for r in rows} <= answers
+    verified = read_rounds(queued / "verified")
+    assert set(verified.boxes["box_id"].to_pylist()) | set(verified.conflicts) <= set(proposed)
+
+
+def test_the_answers_to_planted_mistakes_and_repeats_alone_are_no_round(
+    queued: Path, open_desk: OpenDesk, planted: list[Planted], do: Do, publish_all: PublishAll
+) -> None:
+    desk = open_desk(planted, repeats=1.0)
+    for question in list(desk.questions.items.values()):
+        if question.kind in ("planted", "repeat"):
+            do(desk, said(question.item_id))
+    with pytest.raises(DataError, match="nothing is decided in this review yet"):
+        publish_all(desk)
+    assert not (queued / "verified").exists()
+    do(desk, said(sign(desk, 0)))
+    do(desk, said(item_id_of(desk.questions.review_id, f"repeat:{DRIVE}/{MODEL}/0000"), SQUARE))
+    assert {row["class_id"] for row in publish_all(desk)} == {CIRCLE}

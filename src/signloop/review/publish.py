@@ -10,13 +10,18 @@ from typing import Any
 
 from signloop.core import tables
 from signloop.core.boxes import clip
+from signloop.core.errors import DataError
 from signloop.core.params import Data
 from signloop.core.rounds import publish_round
 from signloop.core.taxonomy import Taxonomy
 from signloop.formats.coco import Coco, CocoBox, read_coco
 from signloop.formats.problems import Problems
 from signloop.review import snapshot as snapshots
+from signloop.review.desk import Desk
+from signloop.review.log import Answer
+from signloop.review.questions import mark_published
 from signloop.review.snapshot import Snapshot
+from signloop.review.state import Given
 from signloop.review.verdicts import CorrectedBox, compare
 
 
@@ -75,6 +80,123 @@ def publish_corrected(
     )
     counts = Counter(v for v, seen in zip(boxes["verdict"].to_pylist(), boxes["seen"].to_pylist(), strict=True) if seen)
     return PublishReport(len(frame_ids), {v: counts[v] for v in tables.VERDICTS}, boxes.num_rows - sum(counts.values()), path)
+
+
+@dataclass(frozen=True)
+class ReviewReport:
+    """What of a review was published.
+
+    Attributes:
+        signs: decided signs.
+        frames: frames that were searched; `complete` of them have all signs marked.
+        counts: boxes by verdict.
+        path: folder of the round; an older one if it says the same.
+    """
+
+    signs: int
+    frames: int
+    complete: int
+    counts: Mapping[str, int]
+    path: Path
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{number} {verdict}" for verdict, number in self.counts.items() if number)
+        return f"{self.path.name}: {self.signs} decided; {self.complete} of {self.frames} searched frames complete; boxes: {said or 'none'}"
+
+
+def publish_review(desk: Desk, verified_folder: Path, data: Data) -> ReviewReport:
+    """Make a verified round of all that is decided in a review; what is open stays open.
+
+    A sign's answer goes to each of its boxes; `seen` are those that were on the screen. A searched frame is complete once every sign in
+    it is decided. Planted signs and repeats are no labels.
+
+    Args:
+        desk: the review.
+        verified_folder: gets the round.
+        data: shares of the splits.
+
+    Raises:
+        DataError: nothing is decided yet.
+    """
+    with desk.at_rest():
+        entries = len(desk.entries)
+        signs = [item_id for item_id in desk.real() if desk.state.item(item_id).merged_into is None and desk.answers(item_id)]
+        rows = [row for item_id in signs for given in desk.answers(item_id) for row in _sign_rows(desk, item_id, given)]
+        frames = [row for item_id, swept in desk.state.swept.items() for row in _frame_rows(desk, item_id, swept.complete)]
+    if not rows and not frames:
+        raise DataError("nothing is decided in this review yet", where=desk.questions.folder)
+    kinds = {recording_id: about["kind"] for recording_id, about in desk.questions.recordings.items()}
+    spoken_of = {row["frame_id"] for row in rows} | {row["frame_id"] for row in frames}
+    whose = {frame_id: frame_id.split("/")[0] for frame_id in spoken_of}
+    people = sorted({row["annotator"] for row in [*rows, *frames]})
+    path = publish_round(
+        verified_folder,
+        label=re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(people)).strip("-.")[:40],
+        boxes=tables.from_rows("verified_boxes", rows),
+        frames=tables.from_rows("verified_frames", frames),
+        units={f if kinds[r] == "stills" else r: kinds[r] for f, r in whose.items()},
+        val_share=data.val_share,
+        test_share=data.test_share,
+        meta={"source": "review", "review_id": desk.questions.review_id, "snapshot_id": desk.questions.review_id},
+    )
+    mark_published(desk.questions.folder, entries)
+    counts = Counter(row["verdict"] for row in rows)
+    complete = sum(row["complete"] for row in frames)
+    return ReviewReport(len(signs), len(frames), complete, {v: counts[v] for v in tables.VERDICTS}, path)
+
+
+def _sign_rows(desk: Desk, item_id: str, given: Given) -> list[dict[str, Any]]:
+    question, item, boxes = desk.question(item_id), desk.state.item(item_id), desk.track(item_id)
+    is_source = item_id in desk.questions.items
+    sign_id = question.source_id if is_source else f"{question.recording_id}/{desk.questions.review_id}/{item_id}"
+    model_id = desk.questions.shown(item.spans[0].source_id).model_id if item.spans else None
+    seen = set(given.answer.seen) | {index for index, (_, is_seen) in item.placed.items() if is_seen}
+    number = sum(int(index) in seen for index in boxes.indices)
+    rows = []
+    for k, index in enumerate(boxes.indices.tolist()):
+        frame_id = f"{question.recording_id}/{index:06d}"
+        x1, y1, x2, y2 = (float(v) for v in boxes.xyxy[k])
+        is_own = not boxes.box_ids[k]
+        rows.append(
+            {
+                "round": -1,
+                "box_id": f"{frame_id}/added/{item_id}" if is_own else boxes.box_ids[k],  # the same when it is corrected or disputed
+                "annotator": given.annotator,
+                "frame_id": frame_id,
+                "sign_id": sign_id,
+                "x1": x1,
+                "y1": y1,
+                "x2": x2,
+                "y2": y2,
+                "class_id": given.answer.class_id,
+                "verdict": _verdict(given.answer, question.class_id, is_own=is_own, is_moved=bool(boxes.moved[k])),
+                "seen": index in seen,
+                "model_id": None if is_own else model_id,
+                "seconds": given.seconds / number if index in seen else None,
+                "verified_at": given.at,
+            }
+        )
+    return rows
+
+
+def _verdict(answer: Answer, proposed: int | None, *, is_own: bool, is_moved: bool) -> str:
+    if answer.verdict != "sign":
+        return "rejected" if answer.verdict == "nothing" else "unsure"
+    if is_own:
+        return "added"
+    if answer.class_id != proposed:
+        return "relabelled"
+    return "moved" if is_moved else "accepted"
+
+
+def _frame_rows(desk: Desk, item_id: str, complete: Mapping[str, bool]) -> list[dict[str, Any]]:
+    question = desk.questions.items[item_id]
+    index = int(question.source_id.split("/")[1])
+    decided = all(is_decided for *_, is_decided in desk.signs_in(question.recording_id, index))
+    return [
+        {"round": -1, "frame_id": question.source_id, "annotator": annotator, "complete": said and decided}
+        for annotator, said in complete.items()
+    ]
 
 
 def publish_coco(file: Path, review_folder: Path, verified_folder: Path, taxonomy: Taxonomy, data: Data, annotator: str) -> PublishReport:

@@ -1,0 +1,419 @@
+"""One open review: questions, log and state together. What a person does enters; what they see next leaves. All of the page's logic."""
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signloop.core.boxes import clip
+from signloop.core.errors import SignloopError
+from signloop.core.taxonomy import Taxonomy
+from signloop.measure.effort import Effort, Rate, agreement
+from signloop.review.log import Act, Add, Corners, Decide, Entry, Fix, Log, Merge, Split, Sweep, Undo, active, taken_back
+from signloop.review.questions import Question, Questions, item_id_of
+from signloop.review.state import ConflictError, Given, Span, replay
+from signloop.review.tracks import Track, recording_of, track
+
+LONGEST_S = 3600.0  # that one act can have taken
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a review is.
+
+    Attributes:
+        signs, signs_open: asked in all, and not decided yet (planted ones and shown repeats count: nobody can tell them apart).
+        frames, frames_open: to be searched in all, and not searched yet.
+        odd: signs that wait to be looked at by themselves.
+        seconds: spent so far.
+    """
+
+    signs: int
+    signs_open: int
+    frames: int
+    frames_open: int
+    odd: int
+    seconds: float
+
+
+@dataclass
+class _Tally:
+    """Signs of one kind, and how many there are of each proposed class."""
+
+    members: set[str] = field(default_factory=set)
+    of_class: Counter[int | None] = field(default_factory=Counter)
+
+    def put(self, item_id: str, question: Question | None, belongs: bool) -> None:
+        """Take a sign in or out; one that a person made is of no proposed class."""
+        if belongs != (item_id in self.members):
+            (self.members.add if belongs else self.members.discard)(item_id)
+            if question is not None:
+                self.of_class[question.class_id] += 1 if belongs else -1
+
+
+class Desk:
+    """An open review; its methods may be called from several threads.
+
+    Args:
+        folder: of the review, from `questions.begin`.
+        taxonomy: the classes.
+
+    Raises:
+        DataError: it is damaged, or open in another process.
+    """
+
+    def __init__(self, folder: Path, taxonomy: Taxonomy) -> None:
+        self.questions, self.taxonomy = Questions(folder), taxonomy
+        self._lock = threading.RLock()
+        self._log = Log(folder / "log.jsonl")
+        try:
+            self._open_up()
+        except SignloopError:
+            self._log.close()
+            raise
+
+    def _open_up(self) -> None:
+        items = self.questions.items.values()
+        self._signs = [q.item_id for q in items if q.kind != "frame"]
+        self._frames = [q.item_id for q in items if q.kind == "frame"]
+        self._first_of = {q.item_id: item_id_of(self.questions.review_id, q.source_id) for q in items if q.kind == "repeat"}
+        self._repeat_of = {first: again for again, first in self._first_of.items()}
+        self.state = replay(self._signs, self._frames, self._log.entries)
+        self._seconds = sum(entry.seconds for entry in self._log.entries)
+        self._made: dict[str, None] = {}  # signs that people split off or added, in the order of their making
+        self._asked, self._open, self._odd = _Tally(), _Tally(), _Tally()
+        for question in items:
+            if question.kind in ("sign", "planted"):
+                self._asked.put(question.item_id, question, True)
+                self._open.put(question.item_id, question, True)
+        self._recount(self.state.items)
+        by_class: dict[int | None, list[Question]] = defaultdict(list)
+        for question in items:
+            if question.kind != "frame":
+                by_class[question.class_id].append(question)
+        self._by_class = {c: [q.item_id for q in sorted(qs, key=_doubt)] for c, qs in by_class.items()}
+        self._by_recording: dict[str, list[str]] = defaultdict(list)
+        for question in items:
+            if question.kind == "sign":
+                self._by_recording[question.recording_id].append(question.item_id)
+
+    def close(self) -> None:
+        """Let another process open it."""
+        self._log.close()
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """All that was ever done, in order."""
+        return tuple(self._log.entries)
+
+    def active(self) -> Sequence[Entry]:
+        """The acts that count: those that nobody took back."""
+        return active(self._log.entries)
+
+    def real(self) -> list[str]:
+        """Signs that labels can come from: predicted, split off and added ones; never a planted one or a repeat."""
+        with self._lock:
+            return [i for ids in self._by_recording.values() for i in ids] + list(self._made)
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Let nobody change anything meanwhile."""
+        with self._lock:
+            yield
+
+    def signs_in(self, recording_id: str, index: int) -> list[tuple[str, int | None, NDArray[np.float32], bool]]:
+        """Return (sign, class, box, decided) of the signs with a box in a frame; those that people called nothing are left out."""
+        found = []
+        with self._lock:
+            own = [i for i in self._made if recording_of(self.questions, self.state.item(i)) == recording_id]
+            for item_id in [*self._by_recording.get(recording_id, []), *own]:
+                item = self.state.item(item_id)
+                answers = self.answers(item_id)
+                if item.merged_into is not None or any(g.answer.verdict == "nothing" for g in answers):
+                    continue
+                boxes = track(self.questions, item)
+                at = np.flatnonzero(boxes.indices == index)
+                if len(at):
+                    newest = max(answers, key=lambda given: given.number, default=None)
+                    class_id = self.question(item_id).class_id if newest is None else newest.answer.class_id
+                    found.append((item_id, class_id, boxes.xyxy[int(at[0])], bool(answers)))
+        return found
+
+    def near(self, item_id: str, size: int) -> list[str]:
+        """Return signs of the same recording that may be the same physical one: near in time and place, and not beside it in one frame.
+
+        Raises:
+            ConflictError: there is no such sign (any more).
+        """
+        with self._lock:
+            item = self.state.item(item_id)
+            recording_id = recording_of(self.questions, item)
+            own = track(self.questions, item)
+            others = [*self._by_recording.get(recording_id, []), *self._made]
+            found = []
+            for other_id in others:
+                other = self.state.item(other_id)
+                if other_id == item_id or other.merged_into is not None or recording_of(self.questions, other) != recording_id:
+                    continue
+                found.append((_distance(own, track(self.questions, other)), other_id))
+        return [other_id for _, other_id in sorted(found)[:size]]
+
+    def sheets(self) -> list[tuple[int | None, int, int, int]]:
+        """Return (class, open signs, those of them that are odd, signs) of every class that is proposed, most open signs first."""
+        with self._lock:
+            found = [(c, self._open.of_class[c], self._odd.of_class[c], self._asked.of_class[c]) for c in self._by_class]
+        return sorted(found, key=lambda row: (-row[1], row[0] is None, row[0] or 0))
+
+    def sheet(self, class_id: int | None, size: int, skip: int = 0) -> list[str]:
+        """Return the signs of a class that are open and not odd, the most doubtful first; `size` of them after the first `skip`."""
+        found: list[str] = []
+        with self._lock:
+            for item_id in self._by_class.get(class_id, []):
+                if item_id in self._open.members and item_id not in self._odd.members:
+                    found.append(item_id)
+                    if len(found) == skip + size:
+                        break
+        return found[skip:]
+
+    def single(self, size: int, after: str | None = None) -> list[str]:
+        """Return open signs to be looked at one by one: the odd ones first, then in the order of the queue, from behind `after` on."""
+        with self._lock:
+            order, odd = [*self._signs, *self._made], self._odd.members
+            waiting = [i for i in order if i in odd] + [i for i in order if i in self._open.members and i not in odd]
+        start = waiting.index(after) + 1 if after in waiting else 0
+        return (waiting[start:] + waiting[:start])[:size]
+
+    def frames(self, size: int) -> list[str]:
+        """Return frames that nobody has searched, in the order of the queue."""
+        with self._lock:
+            return [item_id for item_id in self._frames if item_id not in self.state.swept][:size]
+
+    def is_open(self, item_id: str) -> bool:
+        """Whether a sign is asked and not decided; an odd one is open."""
+        return item_id in self._open.members
+
+    def progress(self) -> Progress:
+        """Count."""
+        with self._lock:
+            return Progress(
+                len(self._asked.members),
+                len(self._open.members),
+                len(self._frames),
+                len(self._frames) - len(self.state.swept),
+                len(self._odd.members),
+                self._seconds,
+            )
+
+    def track(self, item_id: str) -> Track:
+        """Return the boxes of a sign as they are now.
+
+        Raises:
+            ConflictError: there is no such sign (any more).
+        """
+        with self._lock:
+            return track(self.questions, self.state.item(item_id))
+
+    def question(self, item_id: str) -> Question:
+        """Return what is asked of a sign; of one that was split off or added, as of the sign it came from."""
+        if item_id in self.questions.items:
+            return self.questions.items[item_id]
+        item = self.state.item(item_id)
+        if item.spans:
+            source = self.questions.items[item.spans[0].source_id]
+            reason = "split off by a person"
+            return Question(
+                item_id, "split", source.source_id, source.recording_id, source.class_id, source.confidence, reason, source.rank
+            )
+        given = next(iter(item.answers.values()))
+        return Question(item_id, "added", item_id, recording_of(self.questions, item), given.answer.class_id, 1.0, "added by a person", 0)
+
+    def act(self, annotator: str, seconds: float, based_on: Mapping[str, int], act: Act) -> Entry:
+        """Do what a person asks for; on return it is on the disk.
+
+        Args:
+            annotator: who.
+            seconds: they took, pauses left out.
+            based_on: version of each sign and frame that the person saw when they decided.
+            act: what.
+
+        Raises:
+            ConflictError: somebody else was there meanwhile, or it does not fit; nothing was changed.
+            DataError: the disk is full; nothing was changed.
+        """
+        with self._lock:
+            self._check(act)
+            for item_id in _speaks_of(act):
+                version = self.state.version(item_id) if self._is_known(item_id) else 0
+                if based_on.get(item_id, 0) != version:
+                    raise ConflictError(
+                        "somebody has decided about this meanwhile", where=item_id, expected=based_on.get(item_id, 0), found=version
+                    )
+            at = datetime.now(UTC)
+            entry = Entry(number=len(self._log.entries) + 1, at=at, annotator=annotator, seconds=min(seconds, LONGEST_S), act=act)
+            self.state.check(entry)
+            self._log.append(at, annotator, entry.seconds, act)
+            self._seconds += entry.seconds
+            self._recount(self.state.apply(entry))
+            return entry
+
+    def undo(self, annotator: str, seconds: float, *, again: bool = False) -> Entry:
+        """Take back the last act of a person that counts; or, with `again`, do the one again that they took back last.
+
+        Raises:
+            ConflictError: there is none, or something later builds on it.
+        """
+        with self._lock:
+            number = self._to_redo(annotator) if again else self._to_undo(annotator)
+            if number is None:
+                raise ConflictError("there is nothing to do again" if again else "there is nothing to undo")
+            return self.act(annotator, seconds, {}, Undo(number=number))
+
+    def effort(self) -> Effort:
+        """Measure how well people look, from planted mistakes and repeats."""
+        with self._lock:
+            closed = [i for i in self.state.items if i in self._asked.members and i not in self._open.members]
+            decided = [(self.question(i), g) for i in closed for g in self.answers(i)]
+            planted = [(self.questions.planted[q.source_id], g.answer) for q, g in decided if q.kind == "planted"]
+            caught = sum(a.verdict != "sign" or a.class_id != sign.class_id for sign, a in planted)
+            pairs = []
+            for question, given in decided:
+                if question.kind == "repeat":
+                    for first in self.answers(self._first_of[question.item_id]):
+                        if first.annotator == given.annotator:
+                            pairs.append(((first.answer.verdict, first.answer.class_id), (given.answer.verdict, given.answer.class_id)))
+            real = [(q, g) for q, g in decided if q.kind in ("sign", "split")]
+            corrected = sum(
+                g.answer.verdict == "nothing" or (g.answer.verdict == "sign" and g.answer.class_id != q.class_id) for q, g in real
+            )
+            seconds = sum(g.seconds for q, g in decided)
+            return Effort(len(real), corrected, seconds, Rate(caught, len(planted)), agreement(pairs))
+
+    def answers(self, item_id: str) -> list[Given]:
+        """Return what people have decided about a sign; that it is odd is no decision."""
+        return [g for g in self.state.item(item_id).answers.values() if g.answer.verdict != "odd"]
+
+    def _recount(self, touched: Iterable[str]) -> None:
+        """Count anew the signs that may be another now, and their repeats."""
+        touched = list(touched)
+        for item_id in [*touched, *(self._repeat_of[i] for i in touched if i in self._repeat_of)]:
+            question = self.questions.items.get(item_id)
+            if question is not None and question.kind == "frame":
+                continue
+            if question is None and item_id in self.state.items:
+                self._made[item_id] = None
+            elif question is None:
+                self._made.pop(item_id, None)  # its making was taken back
+            is_asked = self._is_known(item_id) and self._is_asked(item_id)
+            item = self.state.item(item_id) if is_asked else None
+            is_open = item is not None and item.merged_into is None and not self.answers(item_id)
+            self._asked.put(item_id, question, is_asked)
+            self._open.put(item_id, question, is_open)
+            self._odd.put(item_id, question, is_open and item is not None and bool(item.answers))
+
+    def _is_known(self, item_id: str) -> bool:
+        return item_id in self.questions.items or item_id in self.state.items
+
+    def _is_asked(self, item_id: str) -> bool:
+        """A repeat is asked only once its first time is answered, and as long as it is what was proposed: neither split nor merged."""
+        first = self._first_of.get(item_id)
+        if first is None:
+            return True
+        item = self.state.item(first)
+        return first not in self._open.members and item.merged_into is None and item.spans == (Span(first),)
+
+    def _to_undo(self, annotator: str) -> int | None:
+        gone = taken_back(self._log.entries)
+        mine = (e for e in reversed(self._log.entries) if e.annotator == annotator and not isinstance(e.act, Undo))
+        return next((e.number for e in mine if e.number not in gone), None)
+
+    def _to_redo(self, annotator: str) -> int | None:
+        """The newest undo of the person that counts, unless they have done something else since."""
+        gone: set[int] = set()
+        for entry in reversed(self._log.entries):
+            if entry.annotator != annotator:
+                continue
+            if not isinstance(entry.act, Undo):
+                return None
+            if entry.number in gone:
+                continue
+            target = self._log.entries[entry.act.number - 1]
+            if not isinstance(target.act, Undo):
+                return entry.number
+            gone.add(target.number)
+        return None
+
+    def _check(self, act: Act) -> None:
+        """Refuse what the state alone cannot judge: classes, recordings, frames."""
+        for item_id in _speaks_of(act):
+            is_frame = item_id in self.questions.items and self.questions.items[item_id].kind == "frame"
+            if is_frame != isinstance(act, Sweep):
+                raise ConflictError("a frame is searched, and only a sign is decided", where=item_id)
+        classes = [a.class_id for a in act.answers] if isinstance(act, Decide) else [act.class_id] if isinstance(act, Add) else []
+        strange = [c for c in classes if c is not None and c not in self.taxonomy.by_id]
+        if strange:
+            raise ConflictError("there is no such class", expected=f"an id of {self.taxonomy.name}", found=strange)
+        if isinstance(act, Merge):
+            one, other = (recording_of(self.questions, self.state.item(i)) for i in (act.item_id, act.other_id))
+            if one != other:
+                raise ConflictError("signs of two recordings cannot be one", where=act.item_id, found=act.other_id)
+        if isinstance(act, (Split, Merge)):
+            self._check_whole(act)
+        if isinstance(act, Fix):
+            if act.index not in set(self.track(act.item_id).indices.tolist()):
+                raise ConflictError("the sign has no box in this frame", where=act.item_id, found=act.index)
+            self._check_inside(recording_of(self.questions, self.state.item(act.item_id)), [act.xyxy])
+        if isinstance(act, Add):
+            about = self.questions.recordings.get(act.recording_id)
+            if about is None or any(box.index >= max(1, about["frames"]) for box in act.boxes):
+                raise ConflictError("there is no such frame in this review", where=act.recording_id)
+            self._check_inside(act.recording_id, [box.xyxy for box in act.boxes])
+
+    def _check_whole(self, act: Split | Merge) -> None:
+        """Refuse what would mix labels with questions that no label may come from, and signs without a box."""
+        for item_id in _speaks_of(act):
+            spans = self.state.item(item_id).spans
+            if any(self.questions.items[span.source_id].kind != "sign" for span in spans):  # planted, or asked again; which is not told
+                raise ConflictError("this sign can be neither split nor merged", where=item_id, todo="Decide it as it is.")
+        if isinstance(act, Split):
+            indices = self.track(act.item_id).indices
+            if not (indices < act.index).any() or not (indices >= act.index).any():
+                raise ConflictError("a split needs boxes on both sides", where=act.item_id, found=act.index)
+
+    def _check_inside(self, recording_id: str, corners: Sequence[Corners]) -> None:
+        about = self.questions.recordings[recording_id]
+        inside = clip(corners, about["width"], about["height"])
+        if (inside[:, 2:] - inside[:, :2] < 1).any():
+            raise ConflictError("a box lies outside of its frame, or is smaller than a pixel", where=recording_id)
+
+
+def _distance(one: Track, other: Track) -> tuple[bool, float]:
+    """Return whether two tracks are two things for sure, side by side in one frame, and how far they are apart.
+
+    That is frames between them plus px between their boxes where they are nearest in time, in units of the box's longer side.
+    """
+    gaps = np.abs(one.indices[:, None] - other.indices[None, :])
+    nearest = np.argwhere(gaps == gaps.min())
+    mine, theirs = one.xyxy[nearest[:, 0]], other.xyxy[nearest[:, 1]]
+    apart = float((np.abs(mine - theirs).max(axis=1) / (mine[:, 2:] - mine[:, :2]).max(axis=1)).min())
+    return bool(gaps.min() == 0 and apart > 1), float(gaps.min()) + apart
+
+
+def _doubt(question: Question) -> tuple[bool, float, int, str]:
+    return question.kind == "repeat", question.confidence, question.rank, question.item_id
+
+
+def _speaks_of(act: Act) -> list[str]:
+    """Return the signs and frames whose version must be the one that the person saw."""
+    if isinstance(act, Decide):
+        return [answer.item_id for answer in act.answers]
+    if isinstance(act, Merge):
+        return [act.item_id, act.other_id]
+    if isinstance(act, (Fix, Split, Sweep)):
+        return [act.item_id]
+    return []
