@@ -110,7 +110,8 @@ ALL = dict(commands(typer.main.get_command(cli.app)))
 
 def test_all_commands_of_the_readme_are_there() -> None:
     assert {" ".join(words) for words in ALL} >= {
-        *("params", "demo", "import coco", "import crops", "export coco", "publish coco", "simulate-review", "score", "label", "status")
+        *("params", "demo", "import coco", "import crops", "export coco", "publish coco", "simulate-review", "score", "label", "status"),
+        *("review", "publish review"),
     }
 
 
@@ -142,6 +143,8 @@ def test_every_command_explains_itself_anywhere(words: tuple[str, ...], run: Run
         (["export", "coco", "--out", "new", "--labels", "last"], "expected proposals or final; found last"),
         (["export", "coco", "--out", "new", "--labels", "final"], "nothing is verified|Run `dvc repro`"),
         (["publish", "coco", "a.json"], r"does not exist \(a\.json\)"),
+        (["publish", "review"], "nothing was reviewed yet .*Run `signloop review`"),
+        (["review", "--no-browser"], "table queue does not exist .*Run `dvc repro`"),
         (["import", "coco", ".", "a.json"], r"does not exist \(a\.json\)"),
         (["import", "crops", "a.csv"], r"a\.csv"),
         (["simulate-review", "--truth", "a.json"], "a.json|dvc repro"),
@@ -170,6 +173,8 @@ def test_outside_a_project_and_with_a_wrong_option(run: Run, tmp_path: Path, mon
     assert "this is no Signloop project" in said
     assert run("status", "--colour")[0] == 2
     assert run("lable")[0] == 2
+    for option in (("--port", 80), ("--planted", 0.6), ("--repeats", -0.1)):
+        assert run("review", *option)[0] == 2
 
 
 def test_the_installed_command_ends_with_the_exit_code(tmp_path: Path) -> None:

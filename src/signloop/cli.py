@@ -156,6 +156,25 @@ def export_coco(
     out.print(str(report), markup=False)
 
 
+@publish.command("review")
+def publish_decisions() -> None:
+    """Turn what was decided on the review page into a verified round; the page has a button for it too."""
+    from signloop.review import questions
+    from signloop.review.desk import Desk
+    from signloop.review.publish import publish_review
+
+    project = find_project()
+    _edge.require_rounds(project)
+    settings = read_params(project)
+    desk = Desk(questions.newest(project.data / "review"), settings.taxonomy)
+    try:
+        report = publish_review(desk, project.data / "verified", settings.data)
+    finally:
+        desk.close()
+    _dvc_add(project)
+    out.print(str(report), markup=False)
+
+
 def _waiting(project: _edge.Project, names: list[str] | None) -> list[str]:
     """Return the ids of recordings by name, or of those that wait in the queue."""
     from signloop.core import tables
@@ -196,6 +215,33 @@ def publish_coco(
     report = act(labels, project.data / "review", project.data / "verified", settings.taxonomy, settings.data, annotator)
     _dvc_add(project)
     out.print(str(report), markup=False)
+
+
+@app.command()
+def review(
+    name: Annotated[str, typer.Option(help="Your name; it stands beside each decision.")] = os.environ.get("USER", "person"),
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="On 127.0.0.1.")] = 8765,
+    planted: Annotated[float, typer.Option(min=0, max=0.5, help="Share of planted mistakes, which measure how well one looks.")] = 0.03,
+    repeats: Annotated[float, typer.Option(min=0, max=0.5, help="Share of signs that are asked twice.")] = 0.02,
+    open_browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+) -> None:
+    """Open the page on which one person verifies what waits in the queue; goes on where it was left."""
+    from signloop.review.serve import serve
+
+    project = find_project()
+    _edge.require_rounds(project)
+    serve(
+        project.data,
+        project.recordings,
+        read_params(project),
+        name=name,
+        port=port,
+        planted=planted,
+        repeats=repeats,
+        after_publish=lambda: _dvc_add(project),
+        say=lambda text: out.print(text, markup=False),
+        open_browser=open_browser,
+    )
 
 
 @app.command("simulate-review")

@@ -1,0 +1,135 @@
+"""A project's data and a person's name enter; the review page runs until they end it."""
+
+import secrets
+import socket
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import uvicorn
+
+from signloop.core import tables
+from signloop.core.errors import ConfigError
+from signloop.core.params import Params
+from signloop.core.rounds import read_rounds
+from signloop.review import plant, questions
+from signloop.review.desk import Desk
+from signloop.review.pictures import Pictures
+from signloop.review.publish import publish_review
+from signloop.review.server import create_app
+
+HOST = "127.0.0.1"
+
+
+def serve(
+    data_folder: Path,
+    recordings_folder: Path,
+    settings: Params,
+    *,
+    name: str,
+    port: int,
+    planted: float,
+    repeats: float,
+    after_publish: Callable[[], None],
+    say: Callable[[str], None],
+    open_browser: bool,
+) -> None:
+    """Run the page on 127.0.0.1 until Ctrl-C.
+
+    Args:
+        data_folder: data/.
+        recordings_folder: data/recordings.
+        settings: its taxonomy, shares of the splits, and seed count.
+        name: who decides.
+        port: of the server.
+        planted: share of planted mistakes, of the signs asked.
+        repeats: share of signs that are asked twice.
+        after_publish: called once a round was written.
+        say: told how much waits, and the link.
+        open_browser: open the link.
+
+    Raises:
+        ConfigError: the port is taken.
+        DataError: nothing waits, the review is damaged, or open in another process.
+    """
+    with socket.socket() as listening:
+        _listen(listening, port)
+        desk = Desk(start(data_folder, settings, planted, repeats, say), settings.taxonomy)
+        try:
+            _run(desk, listening, data_folder, recordings_folder, settings, name, after_publish, say, open_browser)
+        finally:
+            desk.close()
+
+
+def _listen(listening: socket.socket, port: int) -> None:
+    """Take the port, of this machine only; whoever comes before the server is ready waits."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError as error:
+        raise ConfigError(
+            "the port cannot be had",
+            where=f"{HOST}:{port}",
+            found=error.strerror,
+            todo="Is the page open already? Or choose another --port.",
+        ) from error
+    listening.listen()
+
+
+def _run(
+    desk: Desk,
+    listening: socket.socket,
+    data_folder: Path,
+    recordings_folder: Path,
+    settings: Params,
+    name: str,
+    after_publish: Callable[[], None],
+    say: Callable[[str], None],
+    open_browser: bool,
+) -> None:
+    def publish() -> str:
+        report = publish_review(desk, data_folder / "verified", settings.data)
+        after_publish()
+        return str(report)
+
+    token = secrets.token_urlsafe(24)
+    pictures = Pictures(desk.questions, data_folder / "frames", recordings_folder)
+    port = listening.getsockname()[1]
+    hosts = frozenset({f"{HOST}:{port}", f"localhost:{port}"})
+    link = f"http://{HOST}:{port}/?token={token}"
+    now = desk.progress()
+    say(f"{now.signs_open} of {now.signs} {settings.taxonomy.object_name}s and {now.frames_open} frames wait; Ctrl-C ends, all is kept")
+    say(link)
+    if open_browser:
+        webbrowser.open(link)
+    app = create_app(desk, pictures, publish, name, hosts, token)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    with suppress(KeyboardInterrupt):  # the way to end it
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def start(data_folder: Path, settings: Params, planted: float, repeats: float, say: Callable[[str], None]) -> Path:
+    """Return the folder of the review to go on with: one whose decisions are not published yet, otherwise that of the present queue.
+
+    What is decided and not published would be asked again in a new review.
+
+    Raises:
+        DataError: nothing waits for a person.
+    """
+    path = data_folder / "queue" / "queue.parquet"
+    begun = questions.unpublished(data_folder / "review")
+    if begun:
+        if begun[0].name != questions.review_id_of(path):
+            say("this review began before the last `dvc repro`; publish it, and the next one shows what is new")
+        return begun[0]
+    folder = data_folder / "review" / "reviews" / str(questions.review_id_of(path))
+    if folder.exists():
+        return folder
+    queue = tables.read(path, "queue").to_pylist()
+    asked = [row for row in queue if row["kind"] == "sign"]
+    chosen: list[plant.Planted] = []
+    if planted and asked:
+        frames = {row["frame_id"]: row for row in tables.read(data_folder / "frames" / "frames.parquet", "frames").to_pylist()}
+        chosen = plant.choose(read_rounds(data_folder / "verified"), frames, asked, settings.taxonomy, planted, settings.seed)
+    return questions.begin(data_folder, data_folder / "review", chosen, repeats, settings.seed)

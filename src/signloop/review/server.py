@@ -1,0 +1,289 @@
+"""The review page's server: requests of a browser enter, JSON and pictures leave. One process, no account, this machine only by default.
+
+Whoever opens the link with its random token gets a cookie; without it nothing is answered. What changes something also needs the page's
+own Origin, so that no other page in the same browser can do it. Pictures are asked for by ids, never by paths.
+"""
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import cv2
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
+from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BeforeValidator
+
+from signloop.core.errors import DataError
+from signloop.demo.signs import draw_sign
+from signloop.review import views
+from signloop.review.desk import Desk
+from signloop.review.guard import error as refuse
+from signloop.review.guard import guard
+from signloop.review.log import Entry
+from signloop.review.pictures import MissingPictureError, Pictures
+from signloop.review.state import ConflictError, touches
+from signloop.review.wire import (
+    About,
+    ActRequest,
+    BoxInFrame,
+    Card,
+    ClassInfo,
+    Detail,
+    Done,
+    FrameDetail,
+    HistoryRow,
+    Progress,
+    Published,
+    Quality,
+    SheetInfo,
+    UndoRequest,
+)
+
+WARM = 40  # signs of a class whose crops are made before anybody asks
+T = TypeVar("T")
+WEB = Path(__file__).parent / "web"
+Id = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
+Index = Annotated[int, InPath(ge=0, le=2**31 - 1)]
+Side = Annotated[Literal[96, 160, 320], BeforeValidator(int), Query()]  # a query is text
+Px = Annotated[float, Query(ge=-100_000, le=100_000)]
+
+
+def create_app(desk: Desk, pictures: Pictures, publish: Callable[[], str], reviewer: str, hosts: frozenset[str], token: str) -> FastAPI:
+    """Build the server of one review.
+
+    Args:
+        desk: the review.
+        pictures: its pictures.
+        publish: writes the round and tells it in words.
+        reviewer: who decides.
+        hosts: permitted Host headers, with port, for instance "127.0.0.1:8000".
+        token: secret of the link.
+    """
+    stop = threading.Event()
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        first = [item_id for class_id, waiting, odd, _ in desk.sheets()[:3] if waiting > odd for item_id in desk.sheet(class_id, WARM)]
+        keeper = threading.Thread(target=pictures.keep, args=(stop, first), daemon=True)
+        keeper.start()
+        yield
+        stop.set()
+
+    app = FastAPI(title="Signloop review", version="1", lifespan=life, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    guard(app, hosts, token)
+    _explain_errors(app)
+    app.include_router(_read_routes(desk, pictures, reviewer))
+    app.include_router(_change_routes(desk, publish, reviewer))
+    app.include_router(_picture_routes(desk, pictures))
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(WEB / "index.html")
+
+    app.mount("/web", StaticFiles(directory=WEB), name="web")
+    return app
+
+
+def _explain_errors(app: FastAPI) -> None:
+    @app.exception_handler(ConflictError)
+    async def conflict(_: Request, error: ConflictError) -> Response:
+        return refuse(409, str(error), item_id=error.where if isinstance(error.where, str) else None)
+
+    @app.exception_handler(DataError)
+    async def data(_: Request, error: DataError) -> Response:
+        return refuse(507 if isinstance(error.__cause__, OSError) else 409, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        """Say what is wrong without repeating it: what was sent may be no text that can be written."""
+        found = [{"loc": [_plain(part) for part in e["loc"]], "msg": _plain(e["msg"]), "type": e["type"]} for e in error.errors()]
+        return JSONResponse({"detail": found}, status_code=422)
+
+    @app.exception_handler(MissingPictureError)
+    async def missing(_: Request, error: MissingPictureError) -> Response:
+        return refuse(404, f"the picture of frame {error} is not there (yet)")
+
+
+def _plain(part: int | str) -> int | str:
+    return part if isinstance(part, int) else part.encode("utf-8", "backslashreplace").decode()
+
+
+def _each(tell: Callable[[str], T], item_ids: Iterable[str]) -> list[T]:
+    """Tell of several signs, without those whose making was taken back meanwhile."""
+    found = []
+    for item_id in item_ids:
+        with suppress(ConflictError):
+            found.append(tell(item_id))
+    return found
+
+
+def _known(desk: Desk, item_id: str, *, frame: bool) -> None:
+    known = item_id in desk.questions.items or item_id in desk.state.items
+    is_frame = item_id in desk.questions.items and desk.questions.items[item_id].kind == "frame"
+    if not known or is_frame != frame:
+        raise HTTPException(404, f"there is no such {'frame' if frame else 'sign'} in this review")
+
+
+def _read_routes(desk: Desk, pictures: Pictures, reviewer: str) -> APIRouter:
+    router = APIRouter(prefix="/api")
+
+    @router.get("/about")
+    def about() -> About:
+        """What the page needs once."""
+        classes = [ClassInfo(id=c.id, name=c.name, group=c.group, has_picture=views.has_face(c.id, c.name)) for c in desk.taxonomy.classes]
+        return About(
+            review_id=desk.questions.review_id,
+            reviewer=reviewer,
+            taxonomy=desk.taxonomy.name,
+            object_name=desk.taxonomy.object_name,
+            classes=classes,
+        )
+
+    @router.get("/progress")
+    def progress() -> Progress:
+        """How far the review is."""
+        return views.progress(desk)
+
+    @router.get("/sheets")
+    def sheets() -> list[SheetInfo]:
+        """Classes that are proposed, most open signs first."""
+        return [SheetInfo(class_id=c, open=waiting, odd=odd, signs=signs) for c, waiting, odd, signs in desk.sheets()]
+
+    @router.get("/sheet")
+    def sheet(
+        class_id: Annotated[int | None, Query(ge=0)] = None,
+        size: Annotated[int, Query(ge=1, le=120)] = 40,
+        skip: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    ) -> list[Card]:
+        """The open signs of one class (none: those that the models cannot name), the most doubtful first."""
+        return _each(lambda item_id: views.card(desk, pictures, item_id), desk.sheet(class_id, size, skip))
+
+    @router.get("/single")
+    def single(
+        size: Annotated[int, Query(ge=1, le=50)] = 5,
+        after: Annotated[str | None, Query(pattern=r"^[0-9a-f]{16}$")] = None,
+    ) -> list[Detail]:
+        """Open signs to be looked at one by one."""
+        return _each(lambda item_id: views.detail(desk, pictures, item_id), desk.single(size, after))
+
+    @router.get("/signs/{item_id}")
+    def sign(item_id: Id) -> Detail:
+        """One sign."""
+        _known(desk, item_id, frame=False)
+        return views.detail(desk, pictures, item_id)
+
+    @router.get("/signs/{item_id}/near")
+    def near(item_id: Id, size: Annotated[int, Query(ge=1, le=20)] = 8) -> list[Card]:
+        """Signs of the same recording that may be the same physical one, the likeliest first."""
+        _known(desk, item_id, frame=False)
+        return _each(lambda one: views.card(desk, pictures, one), desk.near(item_id, size))
+
+    @router.get("/frames")
+    def frames(size: Annotated[int, Query(ge=1, le=50)] = 3) -> list[FrameDetail]:
+        """Frames that nobody has searched yet."""
+        return [views.frame_detail(desk, pictures, item_id) for item_id in desk.frames(size)]
+
+    @router.get("/frames/{item_id}")
+    def frame(item_id: Id) -> FrameDetail:
+        """One frame."""
+        _known(desk, item_id, frame=True)
+        return views.frame_detail(desk, pictures, item_id)
+
+    @router.get("/follow/{recording_id}/{index}")
+    def follow_box(recording_id: Id, index: Index, x1: Px, y1: Px, x2: Px, y2: Px) -> list[BoxInFrame]:
+        """Where a box that was drawn in one frame is in the stored frames before and after it, as far as that can be seen."""
+        if recording_id not in desk.questions.recordings or x2 <= x1 or y2 <= y1:
+            raise HTTPException(404, "there is no such box in this review")
+        return views.followed(desk, pictures, recording_id, index, (x1, y1, x2, y2))
+
+    @router.get("/history")
+    def history(before: Annotated[int | None, Query(ge=1)] = None, size: Annotated[int, Query(ge=1, le=500)] = 100) -> list[HistoryRow]:
+        """What was done, the newest first."""
+        return views.history(desk, before, size)
+
+    @router.get("/quality")
+    def quality() -> Quality:
+        """How well the review was done so far."""
+        return views.quality(desk)
+
+    return router
+
+
+def _change_routes(desk: Desk, publish: Callable[[], str], reviewer: str) -> APIRouter:
+    router = APIRouter(prefix="/api")
+
+    def done(entry: Entry) -> Done:
+        touched = [i for i in touches(desk.state.meant(entry).act) if i in desk.questions.items or i in desk.state.items]
+        return Done(number=entry.number, versions={i: desk.state.version(i) for i in touched}, progress=views.progress(desk))
+
+    @router.post("/acts")
+    def act(request: ActRequest) -> Done:
+        """Decide, correct, split, merge, add, or say that a frame was searched. Once it is answered, it is on the disk."""
+        return done(desk.act(request.reviewer or reviewer, request.seconds, request.based_on, request.act))
+
+    @router.post("/undo")
+    def undo(request: UndoRequest) -> Done:
+        """Take the last act back, or do it again."""
+        return done(desk.undo(request.reviewer or reviewer, request.seconds, again=request.again))
+
+    @router.post("/publish")
+    def write_round() -> Published:
+        """Turn all that is decided into a verified round; the same decisions again change nothing."""
+        return Published(report=publish())
+
+    return router
+
+
+def _picture_routes(desk: Desk, pictures: Pictures) -> APIRouter:
+    router = APIRouter(prefix="/pictures")
+    lasting = {"Cache-Control": "private, max-age=86400"}
+
+    @router.get("/crop/{item_id}/{index}.jpg", response_class=Response)
+    def crop(item_id: Id, index: Index, side: Side = 160) -> Response:
+        """A sign in one frame, square, with some context."""
+        _known(desk, item_id, frame=False)
+        track = desk.track(item_id)
+        at = [k for k in range(len(track)) if int(track.indices[k]) == index]
+        if not at:
+            raise HTTPException(404, "the sign has no box in this frame")
+        return Response(
+            pictures.crop(desk.question(item_id).recording_id, index, track.xyxy[at[0]], side), media_type="image/jpeg", headers=lasting
+        )
+
+    @router.get("/frame/{recording_id}/{index}", response_class=FileResponse)
+    def frame(recording_id: Id, index: Index) -> FileResponse:
+        """A whole frame."""
+        if recording_id not in desk.questions.recordings:
+            raise HTTPException(404, "there is no such recording in this review")
+        return FileResponse(pictures.path(recording_id, index), headers=lasting)
+
+    @router.get("/region/{recording_id}/{index}.jpg", response_class=Response)
+    def region(
+        recording_id: Id,
+        index: Index,
+        x1: Px,
+        y1: Px,
+        x2: Px,
+        y2: Px,
+        side: Side = 160,
+    ) -> Response:
+        """Any part of a frame, square, with some context."""
+        if recording_id not in desk.questions.recordings or x2 <= x1 or y2 <= y1:
+            raise HTTPException(404, "there is no such part of a frame in this review")
+        return Response(pictures.crop(recording_id, index, (x1, y1, x2, y2), side), media_type="image/jpeg", headers=lasting)
+
+    @router.get("/class/{class_id}.png", response_class=Response)
+    def reference(class_id: Annotated[int, InPath(ge=0)]) -> Response:
+        """What a class looks like, drawn."""
+        known = desk.taxonomy.by_id.get(class_id)
+        if known is None or not views.has_face(class_id, known.name):
+            raise HTTPException(404, "there is no picture of this class")
+        _, content = cv2.imencode(".png", cv2.cvtColor(draw_sign(class_id, 96), cv2.COLOR_RGBA2BGRA))
+        return Response(bytes(content), media_type="image/png", headers=lasting)
+
+    return router

@@ -1,0 +1,216 @@
+"""The desk enters, the messages that the page shows leave."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from signloop.demo.signs import CLASSES
+from signloop.review.desk import Desk
+from signloop.review.follow import follow
+from signloop.review.log import Decide, Entry, Undo, taken_back
+from signloop.review.pictures import MissingPictureError, Pictures
+from signloop.review.state import touches
+from signloop.review.wire import BoxInFrame, Card, Detail, FrameDetail, Given, HistoryRow, Likely, Progress, Quality, SignInFrame
+
+MOST_CLASSES = 5  # likeliest ones, on the keys 1 to 5
+FOLLOWED = 25  # frames
+WORDS = {
+    "fix": "box corrected",
+    "split": "split in two",
+    "merge": "two merged",
+    "add": "added",
+    "sweep": "frame searched",
+}
+
+
+def card(desk: Desk, pictures: Pictures, item_id: str) -> Card:
+    """One sign in short."""
+    with desk.at_rest():
+        question, item, track = desk.question(item_id), desk.state.item(item_id), desk.track(item_id)
+        best = track.clearest if len(track) else None
+        index = None if best is None else int(track.indices[best])
+        return Card(
+            item_id=item_id,
+            version=desk.state.version(item_id),
+            recording=str(desk.questions.recordings[question.recording_id]["name"]),
+            recording_id=question.recording_id,
+            time_s=None if best is None else _number(float(track.times_s[best])),
+            index=index if index is not None and pictures.has(question.recording_id, index) else None,
+            class_id=question.class_id,
+            confidence=float(question.confidence),
+            reason=question.reason,
+            is_odd=any(given.answer.verdict == "odd" for given in item.answers.values()),
+            answers=[
+                Given(annotator=g.annotator, verdict=g.answer.verdict, class_id=g.answer.class_id, at=g.at.isoformat())
+                for g in item.answers.values()
+            ],
+        )
+
+
+def detail(desk: Desk, pictures: Pictures, item_id: str) -> Detail:
+    """All of one sign."""
+    with desk.at_rest():
+        question, item, track = desk.question(item_id), desk.state.item(item_id), desk.track(item_id)
+        about = desk.questions.recordings[question.recording_id]
+        likely = desk.questions.shown(item.spans[0].source_id).classes if item.spans else ()
+        boxes = [
+            BoxInFrame(
+                index=int(track.indices[k]),
+                time_s=_number(float(track.times_s[k])),
+                xyxy=_four(track.xyxy[k]),
+                score=float(track.scores[k]),
+                stored=bool(track.stored[k]) or pictures.has(question.recording_id, int(track.indices[k])),
+                moved=bool(track.moved[k]),
+            )
+            for k in range(len(track))
+        ]
+        return Detail(
+            card=card(desk, pictures, item_id),
+            width=about["width"],
+            height=about["height"],
+            classes=[Likely(class_id=c, confidence=p) for c, p in likely[:MOST_CLASSES]],
+            boxes=boxes,
+            merged_into=item.merged_into,
+        )
+
+
+def frame_detail(desk: Desk, pictures: Pictures, item_id: str) -> FrameDetail:
+    """One frame with the signs that are known in it.
+
+    Raises:
+        MissingPictureError: the frame is not stored.
+    """
+    with desk.at_rest():
+        question = desk.questions.items[item_id]
+        row = desk.questions.frame(question.source_id)
+        if row is None:
+            raise MissingPictureError(question.source_id)
+        signs = [
+            SignInFrame(item_id=i, class_id=class_id, xyxy=_four(xyxy), decided=decided)
+            for i, class_id, xyxy, decided in desk.signs_in(question.recording_id, row["index"])
+        ]
+        return FrameDetail(
+            item_id=item_id,
+            version=desk.state.version(item_id),
+            recording=str(desk.questions.recordings[question.recording_id]["name"]),
+            recording_id=question.recording_id,
+            index=row["index"],
+            time_s=row["time_s"],
+            width=row["width"],
+            height=row["height"],
+            reason=question.reason,
+            has_picture=pictures.has(question.recording_id, row["index"]),
+            signs=signs,
+        )
+
+
+def followed(desk: Desk, pictures: Pictures, recording_id: str, index: int, xyxy: tuple[float, float, float, float]) -> list[BoxInFrame]:
+    """A drawn box and its likely places in the stored frames around; at most `FOLLOWED` frames each way, none of stills.
+
+    Raises:
+        MissingPictureError: the frame is not stored.
+    """
+    pictures.path(recording_id, index)
+    about = desk.questions.recordings[recording_id]
+    indices = desk.questions.frames_of(recording_id)
+    if about["kind"] == "stills" or index not in indices:
+        indices = [index]
+    at = indices.index(index)
+    near = indices[max(0, at - FOLLOWED) : at + FOLLOWED + 1]
+    found = follow(lambda i: pictures.frame(recording_id, i) if pictures.has(recording_id, i) else None, near, index, xyxy)
+    rows = {i: desk.questions.frame(f"{recording_id}/{i:06d}") for i in found}
+    return [
+        BoxInFrame(
+            index=i, time_s=None if (row := rows[i]) is None else row["time_s"], xyxy=_four(box), score=1.0, stored=True, moved=False
+        )
+        for i, box in found.items()
+    ]
+
+
+def progress(desk: Desk) -> Progress:
+    """Count, and estimate the time left at the pace so far."""
+    now = desk.progress()
+    done = now.signs - now.signs_open + now.frames - now.frames_open
+    left = now.seconds / done * (now.signs_open + now.frames_open) if done else None
+    return Progress(
+        signs=now.signs,
+        signs_open=now.signs_open,
+        frames=now.frames,
+        frames_open=now.frames_open,
+        odd=now.odd,
+        seconds=now.seconds,
+        seconds_left=left,
+    )
+
+
+def quality(desk: Desk) -> Quality:
+    """How well the review was done so far."""
+    effort = desk.effort()
+    left, caught, agreed = effort.mistakes_left, effort.caught, effort.agreed
+    return Quality(
+        decided=effort.decided,
+        corrected=effort.corrected,
+        signs_per_minute=effort.signs_per_minute,
+        seconds_per_sign=effort.seconds / effort.decided if effort.decided else None,
+        caught=caught.successes,
+        planted=caught.trials,
+        catch_interval=None if caught.interval is None else (caught.interval.low, caught.interval.high),
+        agreed=agreed.successes,
+        repeats=agreed.trials,
+        agree_interval=None if agreed.interval is None else (agreed.interval.low, agreed.interval.high),
+        mistakes_left=None if left is None else left[0],
+        mistakes_left_bounds=None if left is None else left[1:],
+    )
+
+
+def history(desk: Desk, before: int | None, size: int) -> list[HistoryRow]:
+    """Entries of the log in words, the newest first; those before number `before`."""
+    counted, undone = {entry.number for entry in desk.active()}, taken_back(desk.entries)
+    chosen = [e for e in reversed(desk.entries) if before is None or e.number < before][:size]
+    return [
+        HistoryRow(
+            number=e.number,
+            at=e.at.isoformat(),
+            annotator=e.annotator,
+            seconds=e.seconds,
+            act=e.act.act,
+            text=_in_words(desk, e),
+            items=items_of(e),
+            is_undone=e.number not in counted and not isinstance(e.act, Undo),
+            undone_by=undone.get(e.number),
+        )
+        for e in chosen
+    ]
+
+
+def items_of(entry: Entry) -> list[str]:
+    """Signs and frames that an entry speaks of; none for an undo."""
+    return touches(entry.act)
+
+
+def has_face(class_id: int, name: str) -> bool:
+    """Whether the demo can draw a class: its id and name are those that the demo knows."""
+    return class_id in CLASSES and CLASSES[class_id][0] == name
+
+
+def _in_words(desk: Desk, entry: Entry) -> str:
+    act = entry.act
+    if isinstance(act, Undo):
+        return f"took back number {act.number}"
+    if not isinstance(act, Decide):
+        return WORDS[act.act]
+    said: Mapping[str, str] = {"nothing": f"not a {desk.taxonomy.object_name}", "odd": "put aside", "unsure": "cannot tell"}
+    counts: dict[str, int] = {}
+    for answer in act.answers:
+        word = desk.taxonomy.by_id[answer.class_id].name if answer.class_id is not None else said[answer.verdict]
+        counts[word] = counts.get(word, 0) + 1
+    return ", ".join(f"{number} x {word}" if number > 1 else word for word, number in counts.items())
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _four(values: Any) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = (round(float(v), 2) for v in values)
+    return x1, y1, x2, y2

@@ -1,0 +1,201 @@
+"""What the review page and its server say to each other: one model a message, checked on arrival; the OpenAPI document is made of them."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from signloop.review.log import Act, ItemId
+
+Reviewer = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ClassInfo(_Model):
+    """One class of the taxonomy; `has_picture` tells whether /pictures/class/ID.png exists."""
+
+    id: int
+    name: str
+    group: str
+    has_picture: bool
+
+
+class About(_Model):
+    """What the page needs once."""
+
+    review_id: str
+    reviewer: str
+    taxonomy: str
+    object_name: str
+    classes: list[ClassInfo]
+
+
+class Progress(_Model):
+    """How far the review is; seconds of work, pauses left out."""
+
+    signs: int
+    signs_open: int
+    frames: int
+    frames_open: int
+    odd: int
+    seconds: float
+    seconds_left: float | None
+
+
+class SheetInfo(_Model):
+    """A class that is proposed, and how many of its signs are open; `odd` of the open ones are put aside."""
+
+    class_id: int | None
+    open: int
+    odd: int
+    signs: int
+
+
+class Given(_Model):
+    """An answer of one person."""
+
+    annotator: str
+    verdict: str
+    class_id: int | None
+    at: str
+
+
+class Card(_Model):
+    """One sign on a sheet; `index` is the frame of its best crop, None without a picture; boxes in px of the frame."""
+
+    item_id: str
+    version: int
+    recording: str
+    recording_id: str
+    time_s: float | None
+    index: int | None
+    class_id: int | None
+    confidence: float
+    reason: str
+    is_odd: bool
+    answers: list[Given]
+
+
+class BoxInFrame(_Model):
+    """Where a sign is in one frame; px."""
+
+    index: int
+    time_s: float | None
+    xyxy: tuple[float, float, float, float]
+    score: float
+    stored: bool
+    moved: bool
+
+
+class Likely(_Model):
+    """A class and the model's confidence in it."""
+
+    class_id: int
+    confidence: float
+
+
+class Detail(_Model):
+    """All of one sign."""
+
+    card: Card
+    width: int
+    height: int
+    classes: list[Likely]
+    boxes: list[BoxInFrame]
+    merged_into: str | None
+
+
+class SignInFrame(_Model):
+    """A sign that is known in a frame already."""
+
+    item_id: str
+    class_id: int | None
+    xyxy: tuple[float, float, float, float]
+    decided: bool
+
+
+class FrameDetail(_Model):
+    """A frame to be searched for signs that the models missed."""
+
+    item_id: str
+    version: int
+    recording: str
+    recording_id: str
+    index: int
+    time_s: float
+    width: int
+    height: int
+    reason: str
+    has_picture: bool
+    signs: list[SignInFrame]
+
+
+class Done(_Model):
+    """An act that is on the disk; versions of what it touched, and the progress after it."""
+
+    number: int
+    versions: dict[str, int]
+    progress: Progress
+
+
+class ActRequest(_Model):
+    """What the person did.
+
+    Attributes:
+        act: it.
+        based_on: version of each sign or frame that they saw.
+        seconds: they took, pauses left out.
+        reviewer: who; None for the one that the server was started for.
+    """
+
+    act: Act
+    based_on: Annotated[dict[ItemId, Annotated[int, Field(ge=0)]], Field(max_length=500)] = {}
+    seconds: Annotated[float, Field(ge=0, le=86400)]
+    reviewer: Reviewer | None = None
+
+
+class UndoRequest(_Model):
+    """Take the person's last act back, or do again what they took back."""
+
+    seconds: Annotated[float, Field(ge=0, le=86400)]
+    again: bool = False
+    reviewer: Reviewer | None = None
+
+
+class HistoryRow(_Model):
+    """One entry of the log, in words."""
+
+    number: int
+    at: str
+    annotator: str
+    seconds: float
+    act: str
+    text: str
+    items: list[str]
+    is_undone: bool
+    undone_by: int | None
+
+
+class Quality(_Model):
+    """How well the review was done so far; intervals are 95 %."""
+
+    decided: int
+    corrected: int
+    signs_per_minute: float | None
+    seconds_per_sign: float | None
+    caught: int
+    planted: int
+    catch_interval: tuple[float, float] | None
+    agreed: int
+    repeats: int
+    agree_interval: tuple[float, float] | None
+    mistakes_left: float | None
+    mistakes_left_bounds: tuple[float, float | None] | None
+
+
+class Published(_Model):
+    """The round that was written."""
+
+    report: str
