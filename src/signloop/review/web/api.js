@@ -1,0 +1,61 @@
+// Requests of the page enter, the server's JSON leaves. Two kinds of failure: Unreachable (try again later), Refused (the server says no).
+
+import { recovered, trouble } from "./trouble.js";
+
+const PATIENCE_MS = 20000;
+
+/** The server does not answer, or cannot do anything right now. */
+export class Unreachable extends Error {}
+
+/** The server answered that it will not do this. */
+export class Refused extends Error {
+  constructor(status, answer) {
+    super(typeof answer.detail === "string" ? answer.detail : `The server refused this (${status}).`);
+    this.status = status;
+    this.itemId = answer.item_id ?? null;
+  }
+}
+
+async function request(path, options) {
+  let response, answer;
+  try {
+    response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE_MS) });
+    answer = await response.json();
+  } catch {
+    if (!response || response.ok) throw new Unreachable("The server does not answer.");
+    answer = {};
+  }
+  if (response.ok) {
+    recovered();
+    return answer;
+  }
+  const refused = new Refused(response.status, answer);
+  if (response.status >= 500 || response.status === 403 || response.status === 421) throw new Unreachable(`${refused.message}.`);
+  throw refused;
+}
+
+/** Change something. */
+export const post = (path, body) =>
+  request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+/** Read something; waits, with the banner, until the server answers. */
+export async function get(path) {
+  for (;;) {
+    try {
+      return await request(path);
+    } catch (error) {
+      if (!(error instanceof Unreachable)) throw error;
+      await trouble(error.message);
+    }
+  }
+}
+
+/** Read something that need not exist (any more): null then. */
+export async function find(path) {
+  try {
+    return await get(path);
+  } catch (error) {
+    if (error instanceof Refused && (error.status === 404 || error.status === 409)) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,57 @@
+// One sign enters, its place on a sheet leaves: crop, confidence and mark. Places are made once and reused for all sheets.
+
+import { make } from "./dom.js";
+import { crop } from "./pictures.js";
+import { notOne, percent, sureness } from "./words.js";
+
+/** A place on a sheet. */
+export class Place {
+  card = null;
+  #image = make("img", { alt: "", draggable: false });
+  #mark = make("span", { className: "mark" });
+  #sure = make("span", { className: "sure" });
+  #state = "empty"; // of the picture: empty, loading, shown, missing
+  element = make("div", { className: "card", role: "option", tabIndex: -1, hidden: true }, this.#image, this.#mark, this.#sure);
+
+  /** `onMissing(place)` runs if the picture cannot be had. */
+  constructor(onMissing) {
+    this.#image.addEventListener("load", () => (this.#state = "shown"));
+    this.#image.addEventListener("error", () => {
+      this.#state = "missing";
+      onMissing(this);
+    });
+  }
+
+  /** Show a sign (null: the place stays empty). */
+  show(card, side) {
+    this.card = card;
+    this.element.hidden = card === null;
+    this.#state = card === null ? "empty" : card.index === null ? "missing" : "loading";
+    if (this.#state !== "loading") this.#image.removeAttribute("src");
+    else this.#image.src = crop(card, card.index, side);
+    this.#sure.textContent = card === null || card.class_id === null ? "" : percent(card.confidence);
+  }
+
+  /** Show how the person marked it. */
+  mark(mark) {
+    const said = { "": "", odd: "◆ odd", nothing: `✕ ${notOne()}` }[mark];
+    const missing = this.#state === "missing" ? "no picture" : "";
+    this.element.dataset.mark = mark;
+    this.element.ariaSelected = String(mark !== "");
+    this.#mark.textContent = [missing, said].filter(Boolean).join(", ");
+    this.element.ariaLabel = [sureness(this.card), missing, said].filter(Boolean).join(", ");
+  }
+
+  get isLoading() {
+    return this.#state === "loading";
+  }
+
+  get isMissing() {
+    return this.#state === "missing";
+  }
+
+  /** Frames in which the person has seen it. */
+  get seen() {
+    return this.#state === "shown" ? [this.card.index] : [];
+  }
+}

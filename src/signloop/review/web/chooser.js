@@ -1,0 +1,110 @@
+// Letters of a name enter, the class that the person means leaves: a field and a list of all classes with their pictures.
+
+import { make } from "./dom.js";
+import { face } from "./pictures.js";
+import { state } from "./state.js";
+
+/** Search by name; `onChosen(classId)`, `onLeft()` when the person gives up. */
+export class Chooser {
+  #onChosen;
+  #onLeft;
+  #input = make("input", {
+    type: "text", placeholder: "Search by name  ( / )", autocomplete: "off", spellcheck: false, role: "combobox",
+    "aria-label": "Search a class by name", "aria-controls": "classes", "aria-expanded": "true", "aria-autocomplete": "list",
+  });
+  #list = make("ul", { id: "classes", role: "listbox", "aria-label": "Classes" });
+  #rows;
+  #current = null;
+  element = make("div", { className: "chooser" }, this.#input, this.#list);
+
+  constructor(onChosen, onLeft) {
+    this.#onChosen = onChosen;
+    this.#onLeft = onLeft;
+    this.#rows = state.about.classes.map((one) => this.#row(one));
+    this.#list.append(...this.#rows.map((row) => row.node));
+    this.#input.addEventListener("input", () => this.#filter());
+    this.#input.addEventListener("keydown", (event) => this.#key(event));
+    this.#input.addEventListener("blur", () => this.#point(null));
+  }
+
+  /** Let the person type. */
+  open() {
+    this.clear();
+    this.#input.focus();
+    this.#point(this.#visible()[0]);
+  }
+
+  /** Forget what was typed. */
+  clear() {
+    if (this.#input.value) {
+      this.#input.value = "";
+      this.#filter();
+    }
+    this.#point(null);
+    this.#list.scrollTop = 0;
+  }
+
+  #row(one) {
+    const picture = picturedClass(one.id);
+    const node = make("li", { id: `class-${one.id}`, role: "option", ariaSelected: "false" }, picture, make("span", { textContent: one.name }));
+    node.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the keyboard
+    node.addEventListener("click", () => this.#choose(one.id));
+    return { node, id: one.id, words: `${one.name} ${one.group}`.toLowerCase() };
+  }
+
+  #visible() {
+    return this.#rows.filter((row) => !row.node.hidden);
+  }
+
+  #filter() {
+    const words = this.#input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of this.#rows) row.node.hidden = !words.every((word) => row.words.includes(word));
+    this.#point(this.#visible()[0]);
+  }
+
+  #point(row) {
+    if (this.#current) this.#current.node.ariaSelected = "false";
+    this.#current = row ?? null;
+    this.#input.setAttribute("aria-activedescendant", row?.node.id ?? "");
+    if (!row) return;
+    row.node.ariaSelected = "true";
+    row.node.scrollIntoView({ block: "nearest" });
+  }
+
+  #key(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) {
+      const visible = this.#visible();
+      this.#point(visible[Math.min(Math.max(visible.indexOf(this.#current) + step, 0), visible.length - 1)]);
+    } else if (event.key === "Enter" && this.#current && !event.repeat) this.#choose(this.#current.id);
+    else if (event.key === "Escape") {
+      this.#leave();
+      this.#onLeft();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  #choose(id) {
+    this.#leave();
+    this.#onChosen(id);
+  }
+
+  #leave() {
+    this.clear();
+    this.#input.blur();
+  }
+}
+
+/** A class's picture; an empty place of the same size if it has none. */
+export function picturedClass(id) {
+  const image = make("img", { className: "face", alt: "", draggable: false });
+  setFace(image, id);
+  return image;
+}
+
+/** Show a class in a place made by `picturedClass`. */
+export function setFace(image, id) {
+  if (state.classes.get(id)?.has_picture) image.src = face(id);
+  else image.removeAttribute("src");
+}

@@ -1,0 +1,108 @@
+// The boxes of one sign over time enter, the frame that the person chose and the frames that were on the screen leave.
+
+import { make } from "./dom.js";
+import { crop, isLoaded, loadCrop } from "./pictures.js";
+import { moment } from "./words.js";
+
+const MOST = 10; // crops on the screen
+const SIDE = 96; // px of a crop as it is sent
+const SHOWN = 86; // px on the screen
+const REST_MS = 150; // a person who is faster than this does not look at it
+
+/** Crops of one sign; `onChosen(box)` runs when another frame is chosen. Only frames whose picture is stored are shown. */
+export class Filmstrip {
+  #card = null;
+  #boxes = [];
+  #at = 0;
+  #from = 0;
+  #seen = new Set();
+  #timer = 0;
+  #onChosen;
+  #places = Array.from({ length: MOST }, (_, k) => this.#place(k));
+  #words = make("p");
+  element = make(
+    "div", { className: "filmstrip", role: "group", "aria-label": "The same one over time" },
+    make("div", {}, ...this.#places.map((place) => place.element)), this.#words,
+  );
+
+  constructor(onChosen) {
+    this.#onChosen = onChosen;
+    this.element.addEventListener("wheel", (event) => this.step(Math.sign(event.deltaY)), { passive: true });
+  }
+
+  /** Show a sign, at a frame if it has a box there. */
+  show(detail, index) {
+    const isOther = detail.card.item_id !== this.#card?.item_id;
+    this.#card = detail.card;
+    this.#boxes = stored(detail);
+    if (isOther) this.#seen.clear();
+    this.#at = Math.max(0, this.#boxes.findIndex((box) => box.index === index));
+    this.#from = first(this.#at, this.#boxes.length);
+    this.#paint(isOther);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#paint(), REST_MS);
+  }
+
+  /** Choose an earlier (-1) or a later (1) frame. */
+  step(by) {
+    const to = this.#at + by;
+    if (!this.#boxes[to]) return;
+    this.#at = to;
+    if (to < this.#from) this.#from = to;
+    if (to >= this.#from + MOST) this.#from = to - MOST + 1;
+    this.#paint();
+    this.#onChosen(this.#boxes[to]);
+  }
+
+  /** The box that is chosen; undefined if no picture is stored. */
+  get box() {
+    return this.#boxes[this.#at];
+  }
+
+  /** Frames that were on the screen. */
+  get seen() {
+    return [...this.#seen].sort((a, b) => a - b);
+  }
+
+  /** The frame was on the screen elsewhere: large. */
+  see(index) {
+    this.#seen.add(index);
+  }
+
+  #place(k) {
+    const image = make("img", { alt: "", width: SHOWN, height: SHOWN, draggable: false });
+    const element = make("button", { type: "button", tabIndex: -1 }, image);
+    image.addEventListener("load", () => this.#boxes[this.#from + k] && this.see(this.#boxes[this.#from + k].index));
+    element.addEventListener("click", () => this.step(this.#from + k - this.#at));
+    return { element, image };
+  }
+
+  /** Show the crops; if `atOnce`, only those that are here already. */
+  #paint(atOnce = false) {
+    this.#places.forEach(({ element, image }, k) => {
+      const box = this.#boxes[this.#from + k];
+      element.classList.toggle("none", !box);
+      element.classList.toggle("at", this.#from + k === this.#at);
+      const url = box && crop(this.#card, box.index, SIDE);
+      if (!url || (atOnce && !isLoaded(url))) image.removeAttribute("src");
+      else if (image.getAttribute("src") !== url) image.src = url;
+      element.ariaLabel = box ? `frame at ${moment(box.time_s)}` : "";
+      element.disabled = !box;
+    });
+    const { box } = this;
+    this.#words.textContent = box
+      ? `Picture ${this.#at + 1} of ${this.#boxes.length}, at ${moment(box.time_s)}${box.moved ? ", box corrected" : ""}. ← → choose another.`
+      : "No picture is stored (yet).";
+  }
+}
+
+/** Load the crops that are shown first. */
+export function loadStrip(detail) {
+  const boxes = stored(detail);
+  const at = Math.max(0, boxes.findIndex((box) => box.index === detail.card.index));
+  const from = first(at, boxes.length);
+  for (const box of boxes.slice(from, from + MOST)) loadCrop(crop(detail.card, box.index, SIDE));
+}
+
+const stored = (detail) => detail.boxes.filter((box) => box.stored);
+const first = (at, number) => Math.max(0, Math.min(at - MOST / 2, number - MOST));

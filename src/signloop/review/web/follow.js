@@ -1,0 +1,143 @@
+// A box that was drawn and named in one frame enters; that box, and those of the frames around in which the person sees the same thing, leave.
+
+import { find } from "./api.js";
+import { button, make } from "./dom.js";
+import { nameOf } from "./keys.js";
+import { region } from "./pictures.js";
+import { moment, one } from "./words.js";
+
+const SIDE = 96; // px of a crop as it is sent
+const SHOWN = 76; // px on the screen; with twelve in a row, as in style.css, all crops that there can be fit
+
+/** The strip of crops to confirm; what is kept is one run around the drawn box. */
+export class FollowPanel {
+  #places = []; // {box, element, image, mark}
+  #own = 0;
+  #first = 0;
+  #last = 0;
+  #at = 0;
+  #taken = false;
+  #title = make("h1", { tabIndex: -1 });
+  #words = make("p", { role: "status" });
+  #strip = make("div", { className: "strip", role: "group", "aria-label": `The same ${one()} in the frames around` });
+  #take = button("", "Enter", () => this.#done(), "main");
+  #buttons = make("div", { className: "buttons" }, this.#take, button("only the drawn one", "Esc", () => this.element.close()));
+  element = make("dialog", { className: "follow", "aria-label": "The frames around" }, this.#title, this.#words, this.#strip, this.#buttons);
+
+  constructor() {
+    addEventListener("keydown", (event) => this.element.open && this.#key(event)); // wherever the focus is after a click
+  }
+
+  /** Look for a box in the frames around and ask the person; resolves with the boxes to keep, the drawn one among them. */
+  async ask({ recording_id, index }, xyxy, name) {
+    const drawn = { index, xyxy, seen: true };
+    const left = new Promise((resolve) => this.element.addEventListener("close", () => resolve(null), { once: true }));
+    this.#begin(name);
+    const [x1, y1, x2, y2] = xyxy;
+    const found = await Promise.race([find(`/api/follow/${recording_id}/${index}?x1=${x1}&y1=${y1}&x2=${x2}&y2=${y2}`), left]);
+    if (!found || found.length < 2) {
+      this.element.close();
+      return [drawn];
+    }
+    this.#show(recording_id, found, drawn);
+    await left;
+    if (!this.#taken) return [drawn];
+    return this.#kept.map(({ box, image }) => (box.index === index ? drawn : { index: box.index, xyxy: box.xyxy, seen: isShown(image) }));
+  }
+
+  /** Leave; the drawn box alone is kept. */
+  close() {
+    this.element.close();
+  }
+
+  get #kept() {
+    return this.#places.slice(this.#first, this.#last + 1);
+  }
+
+  #begin(name) {
+    this.#places = [];
+    this.#taken = false;
+    this.#title.replaceChildren("Is this the same ", make("strong", { textContent: name }), " in all pictures?");
+    this.#words.textContent = "Looking for it in the frames around … Escape takes the drawn one only.";
+    this.#strip.replaceChildren();
+    this.#buttons.hidden = true;
+    this.element.showModal();
+    this.#title.focus();
+  }
+
+  #show(recordingId, boxes, drawn) {
+    this.#places = boxes.map((box, k) => this.#place(recordingId, box.index === drawn.index ? { ...box, xyxy: drawn.xyxy } : box, k));
+    this.#own = boxes.findIndex((box) => box.index === drawn.index);
+    [this.#first, this.#last] = [0, boxes.length - 1];
+    this.#strip.replaceChildren(...this.#places.map((place) => place.element));
+    this.#buttons.hidden = false;
+    this.#words.textContent = "Where it is another one, or the box is off: click the picture, or ← → and X; those beyond it go too.";
+    this.#paint();
+    this.#point(this.#own);
+  }
+
+  #place(recordingId, box, k) {
+    const image = make("img", { alt: "", width: SHOWN, height: SHOWN, draggable: false, src: region(recordingId, box.index, box.xyxy, SIDE) });
+    const mark = make("span", { className: "mark" });
+    const element = make("button", { type: "button", tabIndex: -1 }, image, mark);
+    element.addEventListener("click", () => {
+      this.#point(k);
+      this.#drop(k);
+    });
+    element.addEventListener("focus", () => (this.#at = k));
+    return { box, element, image, mark };
+  }
+
+  #paint() {
+    this.#places.forEach(({ box, element, mark }, k) => {
+      const isKept = k >= this.#first && k <= this.#last;
+      const said = k === this.#own ? "drawn" : isKept ? "" : "not";
+      element.dataset.mark = said;
+      mark.textContent = { drawn: "drawn", not: "✕ left out", "": moment(box.time_s) }[said];
+      element.ariaLabel = [`frame at ${moment(box.time_s)}`, { drawn: "drawn", not: "left out", "": "" }[said]].filter(Boolean).join(", ");
+      element.ariaPressed = String(isKept);
+    });
+    const { length } = this.#kept;
+    this.#take.firstElementChild.textContent = length === this.#places.length ? `yes, in all ${length}` : `take ${length} of ${this.#places.length}`;
+  }
+
+  /** Leave out a crop and all beyond it; one that is left out comes back, with all up to it. */
+  #drop(k) {
+    if (k === this.#own) this.#words.textContent = "The drawn one stays. To remove it, take it, and undo with Z.";
+    else if (k > this.#own) this.#last = k <= this.#last ? k - 1 : k;
+    else this.#first = k >= this.#first ? k + 1 : k;
+    this.#paint();
+  }
+
+  #point(k) {
+    const place = this.#places[k];
+    if (!place) return;
+    this.#places[this.#at]?.element.setAttribute("tabindex", "-1");
+    place.element.tabIndex = 0;
+    place.element.focus();
+    this.#at = k;
+  }
+
+  #key(event) {
+    const pressed = nameOf(event);
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[pressed];
+    if (step) this.#point(this.#at + step);
+    else if (pressed === "x" && this.#places.length) !event.repeat && this.#drop(this.#at);
+    else if (pressed === "Enter" && !this.#buttons.contains(event.target)) !event.repeat && this.#done();
+    else return;
+    event.preventDefault();
+  }
+
+  #done() {
+    if (!this.#places.length) return;
+    const loading = this.#kept.filter(({ image }) => !image.complete).length;
+    if (loading) {
+      this.#words.textContent = `${loading} pictures are still loading: nothing was taken yet.`;
+      return;
+    }
+    this.#taken = true;
+    this.element.close();
+  }
+}
+
+const isShown = (image) => image.complete && image.naturalWidth > 0;

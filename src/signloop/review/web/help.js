@@ -1,0 +1,28 @@
+// The keys that are bound now enter, a dialog that lists them leaves.
+
+import { button, make } from "./dom.js";
+import { bound } from "./keys.js";
+
+const SIGNS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Backspace: "⌫", Escape: "Esc" };
+const list = make("div", { className: "lists" });
+const close = button("close", "Esc", () => dialog.close(), "main");
+const dialog = make("dialog", { "aria-label": "Keys" }, make("h1", { textContent: "Keys" }), list, close);
+document.body.append(dialog);
+
+/** List the keys. */
+export function showKeys() {
+  const { here, everywhere } = bound();
+  list.replaceChildren(table("In this view", here), table("Everywhere", everywhere));
+  dialog.showModal();
+}
+
+const written = (key) => (key === "+" ? key : key.split("+").map((part) => SIGNS[part] ?? capital(part)).join("+"));
+const capital = (key) => key[0].toUpperCase() + key.slice(1);
+const shown = (keys) => keys.map((key) => make("kbd", { textContent: written(key) }));
+
+function table(title, bindings) {
+  const rows = bindings
+    .filter((one) => one.text)
+    .map((one) => make("tr", {}, make("td", {}, ...shown(one.keys)), make("td", { textContent: one.text })));
+  return make("section", {}, make("h2", { textContent: title }), make("table", {}, make("tbody", {}, ...rows)));
+}

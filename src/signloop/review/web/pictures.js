@@ -1,0 +1,30 @@
+// Signs, frames and classes enter, addresses of their pictures leave; pictures that come next are loaded before they are shown.
+
+const HELD_CROPS = 240;
+const HELD_FRAMES = 6;
+const crops = new Map();
+const frames = new Map();
+
+/** A square cut-out; the version makes a new address once a person has corrected the box. */
+export const crop = (card, index, side) => `/pictures/crop/${card.item_id}/${index}.jpg?side=${side}&v=${card.version}`;
+export const frame = (recordingId, index) => `/pictures/frame/${recordingId}/${index}`;
+export const region = (recordingId, index, [x1, y1, x2, y2], side) =>
+  `/pictures/region/${recordingId}/${index}.jpg?x1=${x1}&y1=${y1}&x2=${x2}&y2=${y2}&side=${side}`;
+export const face = (classId) => `/pictures/class/${classId}.png`;
+
+function load(held, most, url) {
+  const image = held.get(url) ?? new Image();
+  if (!held.delete(url)) {
+    image.fetchPriority = "low";
+    image.src = url;
+    image.decode().catch(() => {}); // a picture that is missing is told of where it is shown
+  }
+  held.set(url, image);
+  if (held.size > most) held.delete(held.keys().next().value);
+}
+
+/** Whether a cut-out can be shown at once. */
+export const isLoaded = (url) => crops.get(url)?.complete ?? false;
+
+export const loadCrop = (url) => load(crops, HELD_CROPS, url);
+export const loadFrame = (url) => load(frames, HELD_FRAMES, url);

@@ -1,0 +1,138 @@
+// How well the review goes enters and is told in words; the button that publishes, and the history of all acts, leave.
+
+import { get, post, Refused, Unreachable } from "./api.js";
+import { button, make } from "./dom.js";
+import { onReviewer } from "./state.js";
+import { say } from "./toast.js";
+import { nameField } from "./who.js";
+import { many, one, percent, person, when } from "./words.js";
+
+const ROWS = 50; // of the history on one page
+
+/** The report view. `shared`: queue, clock, go(view, id), place(view, id). */
+export class ReportView {
+  #shared;
+  #numbers = make("dl", { className: "numbers" });
+  #published = make("output", { className: "published" });
+  #publish = button("Publish what was decided", "", () => this.#write(), "main");
+  #rows = make("tbody");
+  #older = button("older", "", () => this.#history(this.#oldest));
+  #newest = button("newest", "", () => this.#history(null));
+  #name = nameField("Your name");
+  #oldest = null;
+  element;
+  bindings = [{ keys: ["p"], text: "publish what was decided", run: () => this.#write() }];
+
+  constructor(shared) {
+    this.#shared = shared;
+    onReviewer(() => this.element.isConnected && this.open());
+    const head = ["No.", "When", "Who", "What", "Seconds", ""].map((text) => make("th", { textContent: text, scope: "col" }));
+    this.element = make(
+      "section", { className: "report" },
+      make("div", {}, make("div", { className: "head" }, make("h1", { textContent: "How the review goes" }), this.#name.element), this.#numbers),
+      make(
+        "div", {}, make("h2", { textContent: "Publish" }),
+        make("p", { textContent: "Writes all that is decided as a verified round, for the next training. What is open stays open." }),
+        make("p", { textContent: "Doing it again changes nothing." }),
+        this.#publish, this.#published,
+      ),
+      make(
+        "div", { className: "history" }, make("h2", { textContent: "History, the newest first" }),
+        make("div", { className: "table" }, make("table", {}, make("thead", {}, make("tr", {}, ...head)), this.#rows)),
+        make("div", { className: "buttons" }, this.#newest, this.#older),
+      ),
+    );
+  }
+
+  /** Show how it goes; "name": with the field for the person's name. */
+  async open(id) {
+    if (id === "name") this.#name.input.focus();
+    this.#shared.place("report", undefined);
+    await this.#shared.queue.idle();
+    await Promise.all([this.#quality(), this.#history(null)]);
+  }
+
+  close() {}
+
+  changed() {
+    this.open();
+  }
+
+  async #quality() {
+    const quality = await get("/api/quality");
+    this.#numbers.replaceChildren(...sentences(quality).map(([name, value, text]) =>
+      make("div", {}, make("dt", { textContent: name }), make("dd", {}, make("strong", { textContent: value }), make("span", { textContent: text }))),
+    ));
+  }
+
+  async #history(before) {
+    const rows = await get(`/api/history?size=${ROWS}${before ? `&before=${before}` : ""}`);
+    this.#oldest = rows.at(-1)?.number ?? null;
+    this.#older.disabled = rows.length < ROWS || this.#oldest === 1;
+    this.#newest.disabled = before === null;
+    this.#rows.replaceChildren(...rows.map((row) => this.#row(row)));
+    if (!rows.length) this.#rows.append(make("tr", {}, make("td", { colSpan: 6, textContent: "Nothing was done yet." })));
+  }
+
+  #row(row) {
+    const [isUndone, note] = row.undone_by === null ? [false, ""] : [true, row.act === "undo" ? " (done again)" : " (taken back)"];
+    const what = make("td", {}, make(isUndone ? "s" : "span", { textContent: row.text }), note);
+    const acts = make("td");
+    const isGone = isUndone && row.act === "add";
+    if (row.items.length === 1 && row.act !== "sweep" && !isGone) acts.append(button("look", "", () => this.#shared.go("single", row.items[0])));
+    if (row.items.length === 1 && row.act === "sweep") acts.append(button("look", "", () => this.#shared.go("sweep", row.items[0])));
+    if (row.act !== "undo") {
+      acts.append(isUndone ? button("do again", "", () => this.#takeBack(row.undone_by)) : button("take back", "", () => this.#takeBack(row.number)));
+    }
+    const cells = [String(row.number), when(row.at), person(row.annotator)].map((text) => make("td", { textContent: text }));
+    return make("tr", {}, ...cells, what, make("td", { textContent: row.seconds.toFixed(1) }), acts);
+  }
+
+  /** Take back an act, or an undo: that does the act again. */
+  async #takeBack(number) {
+    await this.#shared.queue.act({ act: "undo", number }, {}, this.#shared.clock.take());
+    this.open();
+  }
+
+  async #write() {
+    this.#published.textContent = "Publishing …";
+    await this.#shared.queue.idle();
+    try {
+      this.#published.textContent = (await post("/api/publish", {})).report;
+      say("Published");
+    } catch (error) {
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+      this.#published.textContent = "";
+      say(`Not published: ${error.message} Try again.`, true);
+    }
+  }
+}
+
+function sentences(quality) {
+  const { decided, corrected, caught, planted, agreed, repeats } = quality;
+  const within = (bounds) => `between ${percent(bounds[0])} and ${percent(bounds[1])} (95 % interval)`;
+  const bounds = quality.mistakes_left_bounds;
+  const number = (value) => String(value < 100 ? Math.round(value * 10) / 10 : Math.round(value));
+  const span = ([low, high]) => (high === null ? `at least ${number(low)}` : `between ${number(low)} and ${number(high)}`);
+  return [
+    ["Decided", String(decided), decided ? `${many()}; ${corrected} of them (${percent(corrected / decided)}) corrected` : `${many()} so far`],
+    ["Speed", quality.signs_per_minute === null ? "–" : number(quality.signs_per_minute), `${many()} a minute`],
+    ["Time", quality.seconds_per_sign === null ? "–" : `${number(quality.seconds_per_sign)} s`, `a decision, pauses left out`],
+    [
+      "Mistakes caught", planted ? percent(caught / planted) : "–",
+      planted
+        ? `${caught} of ${planted} mistakes that were planted among the questions; ${within(quality.catch_interval)}`
+        : "no planted mistake was answered yet",
+    ],
+    [
+      "Agreement with oneself", repeats ? percent(agreed / repeats) : "–",
+      repeats ? `${agreed} of ${repeats} ${many()} that were asked twice; ${within(quality.agree_interval)}` : `no ${one()} was answered twice yet`,
+    ],
+    [
+      "Mistakes left, estimated", quality.mistakes_left === null ? "–" : number(quality.mistakes_left),
+      bounds
+        ? `among the decided ${many()}; ${span(bounds)} (95 % interval)`
+        : `not known: no planted mistake was ${planted ? "caught" : "answered yet"}`,
+    ],
+  ];
+}

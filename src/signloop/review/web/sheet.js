@@ -1,0 +1,325 @@
+// Open signs of one class enter, one act with an answer for each of them leaves: the odd ones are marked, one key accepts the rest.
+
+import { get } from "./api.js";
+import { Place } from "./card.js";
+import { picturedClass, setFace } from "./chooser.js";
+import { button, make } from "./dom.js";
+import { Marks } from "./marks.js";
+import { Peek } from "./peek.js";
+import { crop, loadCrop } from "./pictures.js";
+import { Sheets } from "./sheets.js";
+import { state } from "./state.js";
+import { say } from "./toast.js";
+import { className, many, notOne, origin } from "./words.js";
+
+const MOST = 60; // cards on a screen
+const ENOUGH = 30; // crops get as large as so many allow
+const SIDES = [80, 240]; // px of a crop, least and most
+const AROUND = [10, 30]; // px that a card needs beside its crop
+const GAP = 6;
+const PADDING = 3;
+
+/** The sheet view. `shared`: queue, clock, go(view, id). */
+export class SheetView {
+  #shared;
+  #sheets = new Sheets((id) => this.#shared.go("sheet", id));
+  #marks = new Marks();
+  #peek = new Peek();
+  #places = Array.from({ length: MOST }, () => this.#place());
+  #grid = make(
+    "div", { className: "grid", role: "listbox", "aria-multiselectable": "true", "aria-label": "Crops" },
+    ...this.#places.map((place) => place.element),
+  );
+  #face = picturedClass(null);
+  #title = make("h1");
+  #about = make("p");
+  #accept = button("", "Enter", () => this.#answer(), "main");
+  #facts = make("p", { className: "facts" });
+  #empty = make("div", { className: "empty", hidden: true });
+  #class = undefined;
+  #cards = [];
+  #side = SIDES[0];
+  #columns = 1;
+  #fit = MOST;
+  #at = 0;
+  #hovered = null;
+  #next = Promise.resolve(null);
+  #turn = 0;
+  element = make(
+    "section", { className: "sheet" }, this.#sheets.element,
+    make(
+      "div", { className: "work" },
+      make("div", { className: "head" }, this.#face, make("div", {}, this.#title, this.#about), this.#accept),
+      this.#grid, this.#empty, this.#facts,
+    ),
+    ...this.#peek.elements,
+  );
+  bindings = [
+    { keys: ["Enter"], text: "answer all cards of the sheet, and show the next sheet", run: () => this.#answer() },
+    { keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], text: "go to another card", again: true, run: (key) => this.#walk(key) },
+    { keys: ["o", "Space"], text: "mark the card as odd: it is looked at singly later (or click it)", run: () => this.#toggle("odd") },
+    { keys: ["x"], text: `mark the card as ${notOne()} (or Shift+click, right click)`, run: () => this.#toggle("nothing") },
+    { keys: ["Shift+x"], text: `mark all unmarked cards as ${notOne()}`, run: () => this.#rest() },
+    { keys: ["f"], text: "see the whole frame of the card", run: () => this.#cards[this.#at] && this.#peek.whole(this.#cards[this.#at]) },
+    { keys: ["[", "PageUp"], text: "the class above in the list", run: () => this.#beside(-1) },
+    { keys: ["]", "PageDown"], text: "the class below in the list", run: () => this.#beside(1) },
+  ];
+
+  constructor(shared) {
+    this.#shared = shared;
+    let waiting = 0;
+    new ResizeObserver(() => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => this.#measure() && this.#class !== undefined && this.element.isConnected && this.open(this.#class), 200);
+    }).observe(this.#grid);
+  }
+
+  /** Show a class; undefined: the first that is open. */
+  async open(id) {
+    const turn = ++this.#turn;
+    this.#measure();
+    await this.#shared.queue.idle();
+    await this.#sheets.load();
+    if (turn !== this.#turn) return;
+    for (const one of id === undefined ? this.#sheets.after(id) : [id]) {
+      const cards = await this.#read(one, []);
+      if (turn !== this.#turn) return;
+      if (cards.length || id !== undefined) return this.#show({ id: one, cards });
+    }
+    this.#show({ id: undefined, cards: [] });
+  }
+
+  close() {
+    this.#turn++;
+    this.#peek.leave();
+  }
+
+  /** Something was taken back or done again: show where. */
+  changed(detail) {
+    this.open(detail ? detail.card.class_id : this.#class);
+  }
+
+  /** Crops that fit: as large as possible, but enough of them. */
+  #measure() {
+    const [wide, high] = [this.#grid.clientWidth - 2 * PADDING, this.#grid.clientHeight - 2 * PADDING];
+    const before = this.#fit;
+    const fits = (all, one) => Math.max(1, Math.floor((all + GAP) / (one + GAP)));
+    const rows = (side) => fits(high, side + AROUND[1]);
+    this.#side = SIDES[1];
+    while (this.#side > SIDES[0] && fits(wide, this.#side + AROUND[0]) * rows(this.#side) < ENOUGH) this.#side -= 2;
+    this.#columns = fits(wide, this.#side + AROUND[0]);
+    this.#fit = Math.min(MOST, this.#columns * rows(this.#side));
+    this.#grid.style.setProperty("--side", `${this.#side}px`);
+    return before !== this.#fit;
+  }
+
+  /** Read the next cards of a class, but those that are on the screen, or answered and perhaps not stored yet. */
+  async #read(id, shown) {
+    const size = Math.min(120, this.#fit + shown.length);
+    const cards = await get(`/api/sheet?size=${size}${id === null ? "" : `&class_id=${id}`}`);
+    const without = new Set(shown.map((card) => card.item_id));
+    return cards.filter((card) => !without.has(card.item_id) && !this.#shared.queue.said(card.item_id)).slice(0, this.#fit);
+  }
+
+  #show({ id, cards }) {
+    this.#class = id;
+    this.#cards = cards;
+    this.#peek.leave();
+    this.#shared.clock.take();
+    this.#shared.place("sheet", id);
+    this.#sheets.point(id);
+    this.#marks.begin(cards.map((card) => card.item_id));
+    const side = this.#side > 160 ? 320 : 160;
+    this.#places.forEach((place, k) => {
+      place.show(cards[k] ?? null, side);
+      if (cards[k]) this.#tell(place);
+    });
+    this.#grid.scrollTop = 0;
+    this.#point(0);
+    this.#head();
+    this.#blank();
+    this.#next = this.#ahead(id, cards);
+  }
+
+  /** Find what comes after these cards, and load its pictures. */
+  async #ahead(id, cards) {
+    await this.#shared.queue.idle();
+    const turn = this.#turn;
+    const more = cards.length ? await this.#read(id, cards) : [];
+    let next = more.length ? { id, cards: more } : null;
+    if (!next) await this.#sheets.load();
+    for (const other of next ? [] : this.#sheets.after(id).filter((one) => one !== id)) {
+      if (turn !== this.#turn) return null;
+      const found = await this.#read(other, []);
+      if (found.length) {
+        next = { id: other, cards: found };
+        break;
+      }
+    }
+    const side = this.#side > 160 ? 320 : 160;
+    for (const card of next?.cards ?? []) if (card.index !== null) loadCrop(crop(card, card.index, side));
+    return next;
+  }
+
+  async #answer() {
+    const cards = this.#cards;
+    if (!cards.length) return this.#onward();
+    const loading = this.#places.filter((place) => place.isLoading).length;
+    if (loading) return say(`${loading} pictures are still loading: nothing was answered`, true);
+    const answers = this.#places.slice(0, cards.length).map((place) => this.#answerOf(place));
+    const seen = Object.fromEntries(cards.map((card) => [card.item_id, card.version]));
+    this.#shared.queue.act({ act: "decide", view: "sheet", answers }, seen, this.#shared.clock.take());
+    const aside = answers.filter((answer) => answer.verdict === "odd").length;
+    this.#sheets.less(this.#class, answers.length - aside, aside);
+    this.#marks.end();
+    this.#cards = [];
+    const turn = this.#turn;
+    const next = await this.#next;
+    if (turn !== this.#turn) return;
+    if (next) this.#show(next);
+    else await this.open(undefined);
+  }
+
+  #answerOf(place) {
+    const { item_id, class_id } = place.card;
+    const mark = this.#marks.get(item_id) || (class_id === null ? "odd" : "");
+    return { item_id, verdict: mark || "sign", class_id: mark ? null : class_id, seen: place.seen };
+  }
+
+  /** Nothing is open here: go where something is. */
+  #onward() {
+    const [next] = this.#others();
+    this.#shared.go(this.#where(next), next);
+  }
+
+  /** The view in which something waits, if `next` is the class that comes next. */
+  #where(next) {
+    const { signs_open, frames_open } = state.progress;
+    return next !== undefined ? "sheet" : signs_open ? "single" : frames_open ? "sweep" : "report";
+  }
+
+  /** Other classes that have cards. */
+  #others() {
+    return this.#sheets.after(this.#class).filter((id) => id !== this.#class);
+  }
+
+  #head() {
+    const unknown = this.#class === null;
+    const name = make("strong", { textContent: className(this.#class ?? null) });
+    if (!unknown) setFace(this.#face, this.#class);
+    else this.#face.removeAttribute("src");
+    this.#title.replaceChildren(...(unknown ? [`No class known: which of these are ${notOne()}?`] : ["Are all of these ", name, "?"]));
+    this.#about.textContent = unknown
+      ? `Mark what is ${notOne()} with X; Enter puts the others aside, to be named singly.`
+      : "Click the odd ones (or arrow keys and O), mark with X what is " + notOne() + "; Enter accepts all others. The most doubtful come first.";
+    this.#count();
+  }
+
+  #count() {
+    const marks = this.#cards.map((card) => this.#marks.get(card.item_id));
+    const [odd, nothing] = ["odd", "nothing"].map((mark) => marks.filter((one) => one === mark).length);
+    const rest = marks.length - odd - nothing;
+    const aside = odd + (this.#class === null ? rest : 0);
+    const parts = [
+      this.#class !== null && `Accept ${rest}`,
+      (aside > 0 || this.#class === null) && `${aside} aside`,
+      nothing > 0 && `${nothing} ${notOne()}`,
+    ];
+    this.#accept.firstElementChild.textContent = parts.filter(Boolean).join(", ");
+    this.#accept.hidden = !marks.length;
+  }
+
+  #blank() {
+    this.#empty.hidden = this.#cards.length > 0;
+    if (this.#cards.length) return;
+    const [next] = this.#others();
+    this.#title.textContent = this.#class === undefined ? "All sheets are done" : `${className(this.#class)}: nothing is open on this sheet`;
+    const { signs_open, frames_open } = state.progress;
+    const words = {
+      sheet: `Next: ${className(next ?? null)}`,
+      single: `Look one by one at what is open: ${signs_open}`,
+      sweep: `Search for missed ${many()}`,
+      report: "See the report",
+    };
+    this.#about.textContent = `Open in all: ${signs_open} ${many()}, ${frames_open} frames to be searched.`;
+    this.#empty.replaceChildren(button(words[this.#where(next)], "Enter", () => this.#onward(), "main"));
+    this.#facts.textContent = "";
+  }
+
+  #place() {
+    const place = new Place((one) => this.#tell(one));
+    const { element } = place;
+    const at = () => this.#places.indexOf(place);
+    element.addEventListener("click", (event) => {
+      this.#point(at());
+      if (event.shiftKey) this.#toggle("nothing");
+      else this.#cycle();
+    });
+    element.addEventListener("contextmenu", (event) => {
+      event.preventDefault();
+      this.#point(at());
+      this.#toggle("nothing");
+    });
+    element.addEventListener("pointermove", (event) => {
+      if (this.#hovered === place || !(event.movementX || event.movementY)) return; // cards that change under a resting mouse do not count
+      this.#hovered = place;
+      this.#point(at());
+      this.#peek.enter(place.card, element);
+    });
+    element.addEventListener("pointerleave", () => {
+      this.#hovered = null;
+      this.#peek.leave();
+    });
+    return place;
+  }
+
+  /** Show a card's mark; one without a picture cannot be accepted unseen. */
+  #tell(place) {
+    const { item_id } = place.card;
+    if (place.isMissing && !this.#marks.get(item_id)) this.#marks.set(item_id, "odd");
+    place.mark(this.#marks.get(item_id));
+    this.#count();
+  }
+
+  #cycle() {
+    this.#marks.cycle(this.#cards[this.#at].item_id);
+    this.#tell(this.#places[this.#at]);
+  }
+
+  #toggle(mark) {
+    if (!this.#cards.length) return;
+    this.#marks.toggle(this.#cards[this.#at].item_id, mark);
+    this.#tell(this.#places[this.#at]);
+  }
+
+  #rest() {
+    this.#cards.forEach((card, k) => {
+      if (!this.#marks.get(card.item_id)) this.#marks.set(card.item_id, "nothing");
+      this.#tell(this.#places[k]);
+    });
+  }
+
+  #point(k) {
+    const card = this.#cards[k];
+    if (!card) return;
+    this.#places[this.#at].element.tabIndex = -1;
+    this.#places[this.#at].element.classList.remove("at");
+    this.#at = k;
+    const { element } = this.#places[k];
+    element.tabIndex = 0;
+    element.classList.add("at");
+    element.focus({ preventScroll: true });
+    this.#facts.textContent = `${origin(card)} · ${card.reason}`;
+  }
+
+  #walk(key) {
+    this.#peek.leave();
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.#columns, ArrowDown: this.#columns }[key];
+    if (this.#cards[this.#at + step]) this.#point(this.#at + step);
+  }
+
+  #beside(step) {
+    const id = this.#sheets.beside(this.#class, step);
+    if (id !== undefined) this.#shared.go("sheet", id);
+  }
+}

@@ -1,0 +1,318 @@
+// Signs that need a look of their own enter, one answer (or correction) for each leaves; the next one is on the screen at once.
+
+import { find, get } from "./api.js";
+import { Chooser } from "./chooser.js";
+import { button, make } from "./dom.js";
+import { Filmstrip, loadStrip } from "./filmstrip.js";
+import { Frame } from "./frame.js";
+import { MergePanel } from "./merge.js";
+import { frame, loadFrame } from "./pictures.js";
+import { Proposals } from "./proposals.js";
+import { newId } from "./queue.js";
+import { keep } from "./state.js";
+import { say } from "./toast.js";
+import { className, many, notOne, one, origin, person, verdict, when } from "./words.js";
+
+const NEAR = 8; // to choose from for a merge, by the keys 1 to 8
+const AHEAD = 3; // whose pictures are loaded
+const READ = 8; // at a time
+const BACK = 500; // that one can go back
+const REST_MS = 300; // after which the small pictures of the next ones are loaded: they cost the server most
+
+/** The single view. `shared`: queue, clock, go(view, id), place(view, id). */
+export class SingleView {
+  #shared;
+  #now = null;
+  #next = [];
+  #back = [];
+  #turn = 0;
+  #reading = null;
+  #timer = 0;
+  #frame = new Frame({ onShown: () => this.#shownLarge() });
+  #strip = new Filmstrip(() => this.#large());
+  #proposals = new Proposals((id) => this.#sign(id));
+  #chooser = new Chooser((id) => this.#sign(id), () => {});
+  #merge = new MergePanel((other) => this.#merged(other));
+  #title = make("h1");
+  #facts = make("p", { className: "facts" });
+  #answers = make("p", { className: "answers" });
+  #accept = button("", "Enter", () => (this.#frame.edited ? this.#fixed() : this.#propose()), "main");
+  #empty = make("div", { className: "empty", hidden: true });
+  #work;
+  element;
+  bindings;
+
+  constructor(shared) {
+    this.#shared = shared;
+    const buttons = [
+      button(`${notOne()}`, "X", () => this.#answer("nothing")),
+      button("cannot tell", "U", () => this.#answer("unsure")),
+      button("later", "N", () => this.#skip()),
+      button("back", "⌫", () => this.#goBack()),
+      button("fix the box", "B", () => this.#fix()),
+      button("split here", "S", () => this.#split()),
+      button("merge …", "M", () => this.#near()),
+    ];
+    this.#work = make(
+      "div", { className: "work" },
+      make(
+        "div", { className: "left" },
+        make("div", { className: "head" }, this.#title, this.#facts, this.#answers), this.#frame.element, this.#strip.element,
+      ),
+      make(
+        "div", { className: "right" },
+        this.#accept, this.#proposals.element, this.#chooser.element, make("div", { className: "buttons" }, ...buttons),
+      ),
+    );
+    this.element = make("section", { className: "single" }, this.#work, this.#empty, this.#merge.element);
+    this.bindings = this.#keys();
+  }
+
+  #keys() {
+    const editing = (run, otherwise) => (key) => (this.#frame.edited ? run(key) : otherwise(key));
+    return [
+      { keys: ["Enter", "a"], text: "accept as proposed (or keep the corrected box)", run: editing(() => this.#fixed(), () => this.#propose()) },
+      { keys: ["1", "2", "3", "4", "5"], text: "it is this one of the likeliest classes", run: (key) => this.#proposals.choose(key) },
+      { keys: ["/"], text: "search another class by name; Enter takes it", run: () => this.#now && this.#chooser.open() },
+      { keys: ["x"], text: `it is ${notOne()}`, run: () => this.#answer("nothing") },
+      { keys: ["u"], text: "cannot tell", run: () => this.#answer("unsure") },
+      { keys: ["n"], text: "later: go on without an answer", run: () => this.#skip() },
+      { keys: ["Backspace"], text: "back to the one before", run: () => this.#goBack() },
+      {
+        keys: ["ArrowLeft", "ArrowRight"],
+        text: "an earlier or later picture",
+        again: true,
+        run: editing((key) => this.#frame.nudge(key), (key) => this.#strip.step(key === "ArrowLeft" ? -1 : 1)),
+      },
+      { keys: ["+", "-"], text: "zoom (or the wheel; drag moves)", again: true, run: (key) => this.#frame.zoom(key === "+" ? 1 : -1) },
+      { keys: ["0"], text: "the whole frame", run: () => this.#frame.whole() },
+      {
+        keys: ["b"],
+        text: "fix the box: drag its sides, or arrow keys move it, Shift+arrow keys size it, Enter keeps it, Escape does not",
+        run: () => this.#fix(),
+      },
+      {
+        keys: ["ArrowUp", "ArrowDown", "Shift+ArrowLeft", "Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowDown"],
+        again: true,
+        run: editing((key) => this.#frame.nudge(key), () => {}),
+      },
+      { keys: ["Escape"], run: () => this.#show(this.#now, this.#strip.box?.index) },
+      { keys: ["s"], text: `split: from this picture on it is another ${one()}`, run: () => this.#split() },
+      { keys: ["m"], text: `merge: choose by 1–8 which one near it is the same ${one()}`, run: () => this.#near() },
+    ];
+  }
+
+  /** Show one sign; undefined: the first that waits. */
+  async open(id) {
+    const turn = ++this.#turn;
+    this.#next = [];
+    this.#reading = null;
+    await this.#shared.queue.idle();
+    const detail = id ? await find(`/api/signs/${id}`) : null;
+    if (turn !== this.#turn) return;
+    if (detail && !detail.merged_into) {
+      this.#show(detail);
+      await this.#fill();
+    } else {
+      await this.#fill();
+      if (turn === this.#turn) await this.#advance();
+    }
+  }
+
+  close() {
+    this.#turn++;
+    this.#chooser.clear();
+    this.#merge.close();
+  }
+
+  /** Something was taken back or done again: show it. */
+  changed(detail) {
+    this.open(detail?.card.item_id);
+  }
+
+  #show(detail, index = detail?.card.index) {
+    this.#now = detail;
+    keep("single", detail?.card.item_id ?? null);
+    this.#shared.place("single", undefined);
+    this.#work.hidden = !detail;
+    this.#empty.hidden = detail !== null;
+    if (!detail) return this.#blank();
+    this.#strip.show(detail, index);
+    this.#words(detail);
+    this.#large();
+    this.#load();
+  }
+
+  #words({ card, classes }) {
+    const unknown = card.class_id === null;
+    const name = make("strong", { textContent: className(card.class_id) });
+    this.#title.replaceChildren(...(unknown ? [`What ${one()} is this?`] : ["Is this ", name, "?"]));
+    this.#facts.textContent = `${origin(card)} · ${card.reason}`;
+    const given = card.answers.map((answer) => `${person(answer.annotator)}: ${verdict(answer)} (${when(answer.at)})`);
+    this.#answers.textContent = given.length ? `Answered already. ${given.join("; ")}` : "";
+    this.#accept.firstElementChild.textContent = unknown ? "press 1–5, or / to search" : `yes, ${className(card.class_id)}`;
+    this.#accept.disabled = unknown;
+    this.#proposals.show(classes, card.class_id);
+    this.#chooser.clear();
+  }
+
+  #large() {
+    const { card, width, height } = this.#now;
+    const { box } = this.#strip;
+    const marks = box ? [{ xyxy: box.xyxy, kind: "own" }] : [];
+    this.#frame.show(box ? frame(card.recording_id, box.index) : null, width, height, marks, `${className(card.class_id)} in ${origin(card)}`);
+    if (box) this.#frame.zoomTo(box.xyxy);
+  }
+
+  #shownLarge() {
+    if (this.#strip.box) this.#strip.see(this.#strip.box.index);
+  }
+
+  #blank() {
+    this.#empty.replaceChildren(
+      make("h1", { textContent: `No ${one()} waits for an answer` }),
+      make("p", { textContent: `Now look whether the models missed any ${many()}, or see how the review went.` }),
+      button(`Search for missed ${many()}`, "Shift+3", () => this.#shared.go("sweep"), "main"),
+      button("See the report", "Shift+4", () => this.#shared.go("report")),
+    );
+  }
+
+  #sign(id) {
+    this.#answer("sign", id);
+  }
+
+  #propose() {
+    if (!this.#now) return this.#shared.go("sweep");
+    if (this.#now.card.class_id === null) say("No class is proposed: press 1 to 5, or / to search by name", true);
+    else this.#sign(this.#now.card.class_id);
+  }
+
+  #answer(verdict, classId = null) {
+    if (!this.#now) return;
+    const { card } = this.#now;
+    const answer = { item_id: card.item_id, verdict, class_id: classId, seen: this.#strip.seen };
+    this.#shared.queue.act({ act: "decide", view: "single", answers: [answer] }, { [card.item_id]: card.version }, this.#shared.clock.take());
+    this.#leave();
+  }
+
+  #skip() {
+    if (this.#now) this.#leave();
+  }
+
+  #leave() {
+    this.#back.push(this.#now.card.item_id);
+    if (this.#back.length > BACK) this.#back.shift();
+    this.#advance();
+  }
+
+  /** Show the next one; at once if it is here already. */
+  async #advance() {
+    const turn = this.#turn;
+    const last = this.#now;
+    this.#now = null;
+    if (!this.#next.length) await this.#fill(last?.card.item_id);
+    if (turn !== this.#turn) return;
+    this.#show(this.#next.shift() ?? null);
+    if (this.#next.length < READ / 2) this.#fill();
+  }
+
+  /** Read more of those that wait, behind the last one that is known. */
+  #fill(after = (this.#next.at(-1) ?? this.#now)?.card.item_id) {
+    if (this.#reading) return this.#reading;
+    const reading = this.#read(after).finally(() => {
+      if (this.#reading === reading) this.#reading = null;
+    });
+    this.#reading = reading;
+    return reading;
+  }
+
+  async #read(after) {
+    const turn = this.#turn;
+    if (!this.#next.length) await this.#shared.queue.idle();
+    const found = await get(`/api/single?size=${READ}${after ? `&after=${after}` : ""}`);
+    if (turn !== this.#turn) return;
+    const known = new Set([...this.#next, ...(this.#now ? [this.#now] : [])].map((detail) => detail.card.item_id));
+    this.#next.push(...found.filter(({ card }) => !known.has(card.item_id) && (this.#shared.queue.said(card.item_id) ?? "odd") === "odd"));
+    this.#load();
+  }
+
+  #load() {
+    const coming = this.#next.slice(0, AHEAD);
+    for (const { card } of coming) if (card.index !== null) loadFrame(frame(card.recording_id, card.index));
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => coming.forEach(loadStrip), REST_MS);
+  }
+
+  async #goBack() {
+    const id = this.#back.pop();
+    if (!id) return say("There is none before this one");
+    const turn = this.#turn;
+    await this.#shared.queue.idle();
+    const detail = await find(`/api/signs/${id}`);
+    if (turn !== this.#turn || !detail) return;
+    if (this.#now) this.#next.unshift(this.#now);
+    this.#shared.clock.take();
+    this.#show(detail);
+  }
+
+  #fix() {
+    const { box } = this.#strip;
+    if (!this.#now || !box) return;
+    this.#frame.mark([]);
+    this.#frame.zoomTo(box.xyxy, 3);
+    this.#frame.edit(box.xyxy);
+    this.#title.textContent = "Fix the box: drag its sides, or arrow keys (Shift sizes). Escape leaves it as it was.";
+    this.#accept.firstElementChild.textContent = "keep this box";
+    this.#accept.disabled = false;
+  }
+
+  async #fixed() {
+    const { item_id, version } = this.#now.card;
+    const { box } = this.#strip;
+    box.xyxy = this.#frame.edited;
+    const act = { act: "fix", item_id, index: box.index, xyxy: box.xyxy };
+    const done = this.#shared.queue.act(act, { [item_id]: version }, this.#shared.clock.take());
+    this.#show(this.#now, box.index);
+    if (await done) this.#again(item_id, "The box is corrected; those of the frames around follow");
+  }
+
+  async #split() {
+    const { box } = this.#strip;
+    if (!this.#now || !box) return;
+    const { item_id, version } = this.#now.card;
+    if (box.index === this.#now.boxes[0].index) return say(`Choose the first picture of the other ${one()}: with → go to a later one`, true);
+    const act = { act: "split", item_id, index: box.index, new_id: newId() };
+    if (!(await this.#shared.queue.act(act, { [item_id]: version }, this.#shared.clock.take()))) return;
+    const other = await find(`/api/signs/${act.new_id}`);
+    if (other) this.#next.unshift(other);
+    this.#again(item_id, `Split: this is the first part; the second one comes next`);
+  }
+
+  /** Let the person choose what is the same thing. */
+  async #near() {
+    if (!this.#now || this.#frame.edited) return;
+    const { card } = this.#now;
+    await this.#shared.queue.idle();
+    const near = await find(`/api/signs/${card.item_id}/near?size=${NEAR}`);
+    if (this.#now?.card.item_id !== card.item_id || this.#frame.edited || document.querySelector("dialog[open]")) return;
+    if (near?.length) this.#merge.open(this.#now.card, near);
+    else say(`No other ${one()} is near this one: nothing to merge`, true);
+  }
+
+  async #merged(other) {
+    const { item_id, version } = this.#now.card;
+    const act = { act: "merge", item_id, other_id: other.item_id };
+    const seen = { [item_id]: version, [other.item_id]: other.version };
+    if (!(await this.#shared.queue.act(act, seen, this.#shared.clock.take()))) return;
+    this.#next = this.#next.filter(({ card }) => card.item_id !== other.item_id);
+    this.#back = this.#back.filter((id) => id !== other.item_id);
+    this.#again(item_id, `Merged: both are one ${one()} now, answer it as one`);
+  }
+
+  /** Read the sign that is shown anew. */
+  async #again(itemId, words) {
+    const detail = await find(`/api/signs/${itemId}`);
+    say(words);
+    if (detail && this.#now?.card.item_id === itemId && !this.#frame.edited) this.#show(detail, this.#strip.box?.index);
+  }
+}
