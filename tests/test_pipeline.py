@@ -260,7 +260,7 @@ def test_the_first_cycle_leaves_all_that_is_promised(first: Checkout) -> None:
     assert "demo-010" not in str(first.rows("truth/frames.parquet", "truth_frames"))
     assert re.search(r"recordings  12 \(12 video\), \d+ frames extracted", first.notes["waiting"])
     assert "champion    version 1" in first.notes["waiting"]
-    assert "next        signloop export coco" in first.notes["waiting"]
+    assert "next        signloop review" in first.notes["waiting"]
 
 
 def test_every_training_is_a_run_of_mlflow(first: Checkout) -> None:

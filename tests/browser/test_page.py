@@ -1,0 +1,462 @@
+"""The review page as a person uses it, with the real server in a real browser; what is in the log and in the round is the proof."""
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route
+from tests.browser import person
+from tests.browser.conftest import CIRCLE, DRIVE, EVIL, HEART, HOSTILE, INDICES, LOADED, MISSED, OTHER, SQUARE, STAR, box, sign_id
+
+from signloop.core.rounds import read_rounds
+from signloop.review import log
+from signloop.review.log import Add, Decide, Entry, Fix, Split, Sweep, Undo
+
+pytestmark = pytest.mark.browser
+Entries = Callable[..., list[Entry]]
+ItemOf = Callable[[str], str]
+Right = tuple[str, int | None]
+ORDER = [(DRIVE, 8), (DRIVE, 0), (OTHER, 0), (DRIVE, 1), (OTHER, 1), *((DRIVE, number) for number in range(2, 8))]  # of single looks
+STORED = "() => Object.entries(sessionStorage).every(([key, value]) => !key.endsWith('.queue') || value === '[]')"
+CHOSEN = """(id) => document.querySelector("section.single > .work:not([hidden]) h1")?.textContent
+    && Object.entries(sessionStorage).some(([key, value]) => key.endsWith(".single") && JSON.parse(value) === id)"""
+FRAME = "() => document.querySelector('.single .frame image').getAttribute('href')?.split('/').slice(3, 5)"
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def stored(page: Page) -> None:
+    page.wait_for_function(STORED)
+
+
+def title(page: Page, words: str) -> None:
+    """Wait until the view's title holds these words."""
+    page.wait_for_function("(words) => document.querySelector('section h1')?.textContent.includes(words)", arg=words)
+
+
+def sheet(page: Page, name: str) -> None:
+    title(page, f"Are all of these {name}?")
+    page.wait_for_function(LOADED)
+
+
+def go(page: Page, view: str) -> None:
+    """Open a view by its key."""
+    press(page, person.KEYS[view])
+    page.wait_for_selector(f"nav a[href='#{view}'][aria-current=page]")
+
+
+def marks(page: Page) -> list[str]:
+    found: list[str] = page.evaluate("[...document.querySelectorAll('.card:not([hidden])')].map((one) => one.dataset.mark)")
+    return found
+
+
+def answers(entries: list[Entry]) -> dict[str, Right]:
+    """What counts in a log, by item: the newest answer."""
+    decided = [answer for entry in log.active(entries) if isinstance(entry.act, Decide) for answer in entry.act.answers]
+    return {answer.item_id: (answer.verdict, answer.class_id) for answer in decided}
+
+
+def shown(page: Page, item_id: str) -> None:
+    """Wait until this sign is looked at by itself."""
+    page.wait_for_function(CHOSEN, arg=item_id)
+
+
+def wait_for_frame(page: Page, other_than: Any = None) -> tuple[str, int] | None:
+    """Wait until another frame is there to be searched; None once there is none."""
+    is_there = f"""(before) => document.querySelector("nav a[aria-current=page]").hash === "#sweep"
+        && (!document.querySelector("section > .empty").hidden || (({FRAME})() ?? before ?? "").toString() !== (before ?? ""))"""
+    page.wait_for_function(is_there, arg=None if other_than is None else f"{other_than[0]},{other_than[1]}")
+    if page.locator("section > .empty").is_visible():
+        return None
+    recording_id, index = page.evaluate(FRAME)
+    return recording_id, int(index)
+
+
+def drag(page: Page, xyxy: tuple[float, ...]) -> None:
+    to_screen = """([x1, y1, x2, y2]) => [[x1, y1], [x2, y2]].map(([x, y]) => {
+        const at = new DOMPoint(x, y).matrixTransform(document.querySelector(".frame svg").getScreenCTM());
+        return [at.x, at.y];
+    })"""
+    start, end = page.evaluate(to_screen, list(xyxy))
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=3)
+    page.mouse.up()
+
+
+def name_heart(page: Page) -> None:
+    """Name the drawn box by search; in the frames around it is not."""
+    press(page, "/")
+    page.keyboard.type("heart")
+    press(page, "Enter")
+    settled = """() => document.querySelector("dialog.follow[open] .strip button") || document.querySelector(".right > .main:enabled")"""
+    page.wait_for_function(settled)
+    if page.locator("dialog.follow[open]").count():
+        press(page, "Escape")
+    page.wait_for_selector(".right > .main:enabled")
+
+
+def test_a_sheet_is_answered_with_one_key_and_its_odd_ones_apart(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    sheet(page, "circle")
+    page.locator(".card").nth(1).click()
+    press(page, "ArrowRight", "x")
+    assert marks(page) == ["", "odd", "nothing", "", ""]
+    press(page, "Enter")
+    sheet(page, HOSTILE)
+    [entry] = entries(1)
+    assert isinstance(entry.act, Decide)
+    assert (entry.act.view, entry.annotator) == ("sheet", "person")
+    wanted = [("sign", CIRCLE), ("odd", None), ("nothing", None), ("sign", CIRCLE), ("sign", CIRCLE)]
+    assert answers([entry]) == {item_of(sign_id(DRIVE, number)): right for number, right in enumerate(wanted)}
+    assert {answer.seen for answer in entry.act.answers} == {(0,)}
+    stored(page)
+    assert "4 of 11 shapes · 1 aside" in page.locator(".progress").inner_text()
+
+
+def test_marks_go_round_by_click_and_back_by_key(page: Page) -> None:
+    sheet(page, "circle")
+    card = page.locator(".card").nth(2)
+    for mark in ("odd", "nothing", ""):
+        card.click()
+        assert marks(page)[2] == mark
+    card.click(button="right")
+    assert marks(page)[2] == "nothing"
+    press(page, "o", "o", "ArrowLeft", "Space")
+    assert marks(page) == ["", "odd", "", "", ""]
+    press(page, "Shift+X")
+    assert marks(page) == ["nothing", "odd", "nothing", "nothing", "nothing"]
+
+
+def test_marks_outlive_a_reload(page: Page, entries: Entries) -> None:
+    sheet(page, "circle")
+    press(page, "ArrowRight", "o", "ArrowRight", "x")
+    page.reload()
+    sheet(page, "circle")
+    assert marks(page) == ["", "odd", "nothing", "", ""]
+    assert entries() == []
+
+
+def test_signs_are_decided_one_by_one(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    ids = [item_of(sign_id(*one)) for one in ORDER]
+    go(page, "single")
+    shown(page, ids[0])
+    press(page, "Enter")
+    page.wait_for_selector(".toasts >> text=No class is proposed")
+    press(page, "1")
+    for item_id, keys in zip(ids[1:6], (["Enter"], ["2"], ["/", *"heart", "Enter"], ["x"], ["u"]), strict=True):
+        shown(page, item_id)
+        press(page, *keys)
+    shown(page, ids[6])
+    stored(page)
+    wanted: list[Right] = [("sign", SQUARE), ("sign", CIRCLE), ("sign", STAR), ("sign", HEART), ("nothing", None), ("unsure", None)]
+    assert answers(entries(6)) == dict(zip(ids, wanted, strict=False))
+    press(page, "Backspace")
+    shown(page, ids[5])
+    page.wait_for_selector(".answers >> text=You: cannot tell")
+    press(page, "x")
+    shown(page, ids[6])
+    press(page, "n")  # later: no answer
+    shown(page, ids[7])
+    stored(page)
+    assert answers(entries(7)) == dict(zip(ids, [*wanted[:5], ("nothing", None)], strict=False))
+
+
+def test_a_box_is_fixed_by_keys(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    item_id = item_of(sign_id(DRIVE, 8))
+    go(page, "single")
+    shown(page, item_id)
+    press(page, "b", "ArrowRight", "Escape")
+    title(page, "What shape is this?")
+    press(page, "b", "ArrowRight", "ArrowRight", "ArrowDown", "Shift+ArrowRight", "Shift+ArrowDown", "Shift+ArrowDown", "Enter")
+    [entry] = entries(1)
+    x1, y1, x2, y2 = box(8, 0)
+    assert entry.act == Fix(item_id=item_id, index=0, xyxy=(x1 + 2, y1 + 1, x2 + 3, y2 + 3))
+    page.wait_for_selector(".filmstrip >> text=box corrected")
+    boxes = page.request.get(page.url.split("#")[0] + f"api/signs/{item_id}").json()["boxes"]
+    assert boxes[0]["xyxy"] == list(entry.act.xyxy)
+    assert boxes[1]["xyxy"] != list(box(8, 1))  # the frames around follow
+
+
+def test_a_track_of_two_signs_is_split(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    item_id = item_of(sign_id(DRIVE, 8))
+    go(page, "single")
+    shown(page, item_id)
+    press(page, "s")
+    page.wait_for_selector(".toasts >> text=Choose the first picture")
+    press(page, "ArrowRight", "s")
+    page.wait_for_selector(".toasts >> text=Split")
+    split = entries(1)[0].act
+    assert isinstance(split, Split)
+    assert (split.item_id, split.index) == (item_id, 2)
+    press(page, "x")
+    shown(page, split.new_id)
+    press(page, "1")
+    stored(page)
+    assert answers(entries(3)) == {item_id: ("nothing", None), split.new_id: ("sign", SQUARE)}
+
+
+def test_a_missed_sign_is_drawn_and_named(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    go(page, "sweep")
+    frame, searched = wait_for_frame(page), []
+    while frame is not None:
+        if frame == (DRIVE, 4):
+            drag(page, MISSED)
+            title(page, "What shape is in the box?")
+            press(page, "Enter")  # not before it has a name
+            page.wait_for_selector(".toasts >> text=Name the box first")
+            name_heart(page)
+        press(page, "Enter")
+        searched.append(frame)
+        frame = wait_for_frame(page, frame)
+    stored(page)
+    acts = [entry.act for entry in entries(7)]
+    assert [act for act in acts if isinstance(act, Sweep)] == [Sweep(item_id=item_of(f"{r}/{i:06d}"), complete=True) for r, i in searched]
+    assert set(searched) == {(r, i) for r, indices in INDICES.items() for i in list(indices)[::2]}
+    [added] = [act for act in acts if isinstance(act, Add)]
+    assert (added.recording_id, added.class_id, [placed.index for placed in added.boxes]) == (DRIVE, HEART, [4])
+    assert added.boxes[0].xyxy == pytest.approx(MISSED, abs=2)
+    assert added.boxes[0].seen
+
+
+def test_undo_and_redo_go_over_a_reload(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    sheet(page, "circle")
+    press(page, "ArrowRight", "o", "Enter")
+    sheet(page, HOSTILE)
+    stored(page)
+    said = answers(entries(1))
+    assert len(said) == 5
+    press(page, "z")
+    sheet(page, "circle")
+    assert marks(page) == ["", "odd", "", "", ""]
+    assert answers(entries(2)) == {}
+    page.reload()
+    sheet(page, "circle")
+    press(page, "y")
+    title(page, "nothing is open on this sheet")
+    assert answers(entries(3)) == said
+    page.reload()
+    page.wait_for_selector("section h1")
+    press(page, "z")
+    sheet(page, "circle")
+    assert answers(entries(4)) == {}
+    assert [type(entry.act) for entry in entries()] == [Decide, Undo, Undo, Undo]
+
+
+def test_a_whole_review_needs_no_mouse(page: Page, project: Path) -> None:
+    sheet(page, "circle")
+    press(page, "ArrowRight", "o", "ArrowRight", "x", "Enter")
+    sheet(page, HOSTILE)
+    press(page, "Enter")
+    sheet(page, "square")
+    press(page, "Enter")
+    title(page, "No class known")
+    page.wait_for_function(LOADED)
+    press(page, "Enter")
+    title(page, "All sheets are done")
+    press(page, "Enter")
+    title(page, "What shape is this?")
+    press(page, "1")
+    title(page, "Is this circle?")
+    press(page, "3")
+    page.wait_for_selector("section.single > .empty:visible")
+    press(page, "Enter")
+    frame = wait_for_frame(page)
+    while frame is not None:
+        if frame == (DRIVE, 4):
+            press(page, "b", *["ArrowRight"] * 205, *["ArrowDown"] * 95)
+            name_heart(page)
+        press(page, "Enter")
+        frame = wait_for_frame(page, frame)
+    press(page, "Enter")
+    page.wait_for_selector("section.report tbody tr")
+    press(page, "p")
+    page.wait_for_selector(".published >> text=round_001")
+
+    verified = read_rounds(project / "data" / "verified")
+    published: dict[str, set[tuple[str, int | None]]] = defaultdict(set)
+    frames: dict[str, set[str]] = defaultdict(set)
+    for row in verified.boxes.to_pylist():
+        name = "added" if row["verdict"] == "added" else row["sign_id"]
+        published[name].add((row["verdict"], row["class_id"]))
+        frames[name].add(row["frame_id"])
+    wanted: dict[str, Right] = {sign_id(DRIVE, number): ("accepted", CIRCLE) for number in (0, 3, 4)}
+    wanted |= {sign_id(DRIVE, number): ("accepted", EVIL) for number in (5, 6, 7)}
+    wanted |= {sign_id(OTHER, number): ("accepted", SQUARE) for number in (0, 1)}
+    wanted |= {sign_id(DRIVE, 1): ("relabelled", STAR), sign_id(DRIVE, 8): ("relabelled", SQUARE), "added": ("added", HEART)}
+    assert published == {sign_id(DRIVE, 2): {("rejected", None)}, **{name: {right} for name, right in wanted.items()}}
+    assert frames[sign_id(DRIVE, 0)] == {f"{DRIVE}/{index:06d}" for index in INDICES[DRIVE]}  # one decision holds for the whole track
+    assert set(verified.boxes["annotator"].to_pylist()) == {"person"}
+    complete = {f"{r}/{i:06d}" for r, indices in INDICES.items() for i in list(indices)[::2]}
+    assert {row["frame_id"] for row in verified.frames.to_pylist() if row["complete"]} == complete
+
+
+def test_a_second_tab_overwrites_nothing(page: Page, new_tab: Callable[[], Page], entries: Entries, troubles: list[str]) -> None:
+    other = new_tab()
+    for tab in (page, other):
+        sheet(tab, "circle")
+    press(page, "Enter")
+    sheet(page, HOSTILE)
+    stored(page)
+    told = other.locator("dialog.conflict")
+    told.evaluate("(dialog) => { window.left = 0; dialog.addEventListener('close', () => window.left++); }")
+    press(other, "x", "Enter")
+    for number in range(5):
+        told.wait_for()
+        words = told.inner_text()
+        assert "You: circle" in words
+        assert f"What you said: {'not a shape' if number == 0 else 'circle'}" in words
+        press(other, "Escape")
+        other.wait_for_function("(left) => window.left === left", arg=number + 1)
+    stored(other)
+    assert not told.is_visible()
+    assert len(entries()) == 1
+    assert set(answers(entries()).values()) == {("sign", CIRCLE)}
+    assert all("409" in trouble for trouble in troubles)
+    troubles.clear()
+
+
+def test_a_conflict_can_be_answered_knowingly(
+    page: Page, new_tab: Callable[[], Page], entries: Entries, item_of: ItemOf, troubles: list[str]
+) -> None:
+    other, item_id = new_tab(), item_of(sign_id(*ORDER[0]))
+    for tab in (page, other):
+        go(tab, "single")
+        shown(tab, item_id)
+    press(page, "1")
+    stored(page)
+    press(other, "x")
+    other.locator("dialog.conflict").wait_for()
+    assert answers(entries()) == {item_id: ("sign", SQUARE)}
+    other.get_by_role("button", name="store my answer too").click()
+    assert answers(entries(2)) == {item_id: ("nothing", None)}
+    assert all("409" in trouble for trouble in troubles)
+    troubles.clear()
+
+
+def test_hostile_names_are_only_text(page: Page, entries: Entries) -> None:
+    def is_safe() -> bool:
+        return bool(page.evaluate("window.hacked === undefined && document.querySelector('img[src=\"x\"]') === null"))
+
+    sheet(page, "circle")
+    press(page, "]")
+    sheet(page, HOSTILE)
+    assert f"{HOSTILE}.mp4" in page.locator("section.sheet .facts").inner_text()
+    assert HOSTILE in page.locator("nav.sheets").inner_text()
+    press(page, "f")
+    page.wait_for_selector("dialog.whole[open]")
+    assert HOSTILE in page.locator("dialog.whole h2").inner_text()
+    assert is_safe()
+    press(page, "f", "Enter")
+    go(page, "single")
+    title(page, "What shape is this?")
+    assert f"{HOSTILE}.mp4" in page.locator("section.single .facts").inner_text()
+    assert HOSTILE in page.locator(".chooser").inner_text()
+    assert is_safe()
+    go(page, "sweep")
+    title(page, "without a box here?")
+    page.wait_for_selector(f".frame text >> text={HOSTILE}", state="attached")
+    assert is_safe()
+    go(page, "report")
+    page.wait_for_selector(f"section.report tbody >> text=3 x {HOSTILE}")
+    assert is_safe()
+    assert len(entries(1)) == 1
+
+
+def test_the_keys_of_each_view_are_listed(page: Page, entries: Entries) -> None:
+    words = {
+        "sheet": ("answer all cards of the sheet", "mark all unmarked cards as not a shape"),
+        "single": ("accept as proposed", "split: from this picture on"),
+        "sweep": ("the frame is complete", "mark a box in the middle"),
+        "report": ("publish what was decided",),
+    }
+    for view, texts in words.items():
+        go(page, view)
+        press(page, "?")
+        page.wait_for_selector("dialog[open] >> text=Everywhere")
+        listed = page.locator("dialog[open]").inner_text()
+        assert [text for text in (*texts, "take the last act back", "list the keys") if text not in listed] == []
+        press(page, "x", "z", "p")  # nothing is decided behind the list
+        press(page, "Escape")
+        assert page.locator("dialog[open]").count() == 0
+    assert entries() == []
+
+
+def test_an_answer_that_is_lost_on_its_way_is_not_stored_twice(page: Page, entries: Entries, item_of: ItemOf, troubles: list[str]) -> None:
+    lost: list[int] = []
+
+    def lose(route: Route) -> None:
+        if lost:
+            return route.continue_()
+        lost.append(route.fetch().status)  # the server has it
+        return route.abort()
+
+    page.route("**/api/acts", lose)
+    go(page, "single")
+    shown(page, item_of(sign_id(*ORDER[0])))
+    press(page, "1")
+    page.get_by_role("button", name="Try again").click()
+    shown(page, item_of(sign_id(*ORDER[1])))
+    press(page, "Enter")
+    stored(page)
+    assert lost == [200]
+    assert [list(answers([entry])) for entry in entries(2)] == [[item_of(sign_id(*one))] for one in ORDER[:2]]
+    troubles.clear()  # the browser tells of the lost answer
+
+
+def test_a_killed_server_loses_no_answer(
+    page: Page, serve: Callable[..., person.Server], server: person.Server, entries: Entries, item_of: ItemOf, troubles: list[str]
+) -> None:
+    running, port = server, int(server.link.split(":")[2].split("/")[0])
+    ids, said = [item_of(sign_id(*one)) for one in ORDER], {}
+    square, nothing, unsure = ("sign", SQUARE), ("nothing", None), ("unsure", None)
+    turns: list[list[tuple[str, Right]]] = [
+        [("1", square), ("x", nothing), ("u", unsure), ("x", nothing)],
+        [("Enter", square), ("x", nothing), ("u", unsure), ("x", nothing)],
+    ]
+    go(page, "single")
+    for turn, keys in enumerate(turns):
+        for number, (key, right) in enumerate(keys):
+            item_id = ids[4 * turn + number]
+            shown(page, item_id)
+            if number == 2:  # the answers before it may be stored, under way, or still here
+                running.process.kill()
+                running.process.wait()
+            press(page, key)
+            said[item_id] = right
+        page.wait_for_selector(".trouble:visible")
+        running = serve(port)
+        page.goto(running.link)
+        page.wait_for_function(LOADED)
+        stored(page)
+        assert answers(entries()) == said
+        go(page, "single")
+    decided = [answer.item_id for entry in entries() if isinstance(entry.act, Decide) for answer in entry.act.answers]
+    assert sorted(decided) == sorted(said)  # each once
+    troubles.clear()  # the browser tells that the server was away
+
+
+def test_a_person_who_answers_from_truth_is_counted(project: Path) -> None:
+    figures = project / "figures.json"
+    command = [sys.executable, person.__file__, str(project), str(project / "truth.json"), "--json", str(figures)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=project)
+    assert figures.exists(), done.stderr
+    value = json.loads(figures.read_text())
+    assert value["differences"] == []
+    assert value["sheet"]["items"] == 11
+    assert value["single"]["items"] == 2
+    assert value["sweep"]["items"] == 6
+    assert value["single"]["presses"] == 3  # the way there, and a key each
+    assert "the round is what was decided" in done.stdout
+    signs = {row["sign_id"]: row["class_id"] for row in read_rounds(project / "data" / "verified").boxes.to_pylist()}
+    assert len(signs) == 12
+    assert signs[sign_id(DRIVE, 1)] == STAR
+    assert signs[sign_id(DRIVE, 2)] is None
+    assert HEART in signs.values()
