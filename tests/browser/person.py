@@ -314,9 +314,16 @@ class Person:
         self.count.presses["sheet"] += 1
 
     def singles(self) -> None:
-        """Answer what was put aside, one by one."""
-        self._press("single", KEYS["single"])
-        self._is_at("single")
+        """Answer what was put aside, one by one, and what is asked again only then."""
+        for _ in range(3):
+            self._press("single", KEYS["single"])
+            self._is_at("single")
+            self._answer_singles()
+            self.page.wait_for_function("() => window.person.stored()")
+            if not self.get("/api/progress")["signs_open"]:
+                break
+
+    def _answer_singles(self) -> None:
         while not self._is_done("single"):
             key = "Object.entries(sessionStorage).find(([key]) => key.endsWith('.single'))[1]"
             item_id = json.loads(self.page.evaluate(key))

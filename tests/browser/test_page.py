@@ -451,9 +451,9 @@ def test_a_person_who_answers_from_truth_is_counted(project: Path) -> None:
     value = json.loads(figures.read_text())
     assert value["differences"] == []
     assert value["sheet"]["items"] == 11
-    assert value["single"]["items"] == 2
+    assert value["single"]["items"] == 3  # two odd ones, and one of them again
     assert value["sweep"]["items"] == 6
-    assert value["single"]["presses"] == 3  # the way there, and a key each
+    assert 4 <= value["single"]["presses"] <= 5  # a key each, and the way there, again for what is asked again
     assert "the round is what was decided" in done.stdout
     signs = {row["sign_id"]: row["class_id"] for row in read_rounds(project / "data" / "verified").boxes.to_pylist()}
     assert len(signs) == 12
