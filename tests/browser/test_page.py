@@ -453,7 +453,7 @@ def test_a_person_who_answers_from_truth_is_counted(project: Path) -> None:
     assert value["sheet"]["items"] == 11
     assert value["single"]["items"] == 3  # two odd ones, and one of them again
     assert value["sweep"]["items"] == 6
-    assert 4 <= value["single"]["presses"] <= 5  # a key each, and the way there, again for what is asked again
+    assert 4 <= value["single"]["presses"] <= 6  # a key each, and the way there, at most three times: some is asked again only then
     assert "the round is what was decided" in done.stdout
     signs = {row["sign_id"]: row["class_id"] for row in read_rounds(project / "data" / "verified").boxes.to_pylist()}
     assert len(signs) == 12
