@@ -185,7 +185,7 @@ def test_a_box_is_fixed_by_keys(page: Page, entries: Entries, item_of: ItemOf) -
     assert boxes[1]["xyxy"] != list(box(8, 1))  # the frames around follow
 
 
-def test_a_track_of_two_signs_is_split(page: Page, entries: Entries, item_of: ItemOf) -> None:
+def test_a_track_of_two_signs_is_split(page: Page, entries: Entries, item_of: ItemOf, troubles: list[str]) -> None:
     item_id = item_of(sign_id(DRIVE, 8))
     go(page, "single")
     shown(page, item_id)
@@ -201,6 +201,9 @@ def test_a_track_of_two_signs_is_split(page: Page, entries: Entries, item_of: It
     press(page, "1")
     stored(page)
     assert answers(entries(3)) == {item_id: ("nothing", None), split.new_id: ("sign", SQUARE)}
+    gone = f"404 {page.url.split('#')[0]}pictures/crop/{item_id}/"  # small pictures asked for before the split, of what is split off
+    assert all(trouble.startswith(gone) or "404 (Not Found)" in trouble for trouble in troubles)
+    troubles.clear()
 
 
 def test_a_missed_sign_is_drawn_and_named(page: Page, entries: Entries, item_of: ItemOf) -> None:
@@ -443,6 +446,7 @@ def test_a_killed_server_loses_no_answer(
     troubles.clear()  # the browser tells that the server was away
 
 
+@pytest.mark.slow
 def test_a_person_who_answers_from_truth_is_counted(project: Path) -> None:
     figures = project / "figures.json"
     command = [sys.executable, person.__file__, str(project), str(project / "truth.json"), "--json", str(figures)]
