@@ -53,7 +53,7 @@ def serve(
         ConfigError: the port is taken.
         DataError: nothing waits, the review is damaged, or open in another process.
     """
-    with socket.socket() as listening:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:  # asyncio sends at once only if TCP is named
         _listen(listening, port)
         desk = Desk(start(data_folder, settings, planted, repeats, say), settings.taxonomy)
         try:
