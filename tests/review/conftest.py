@@ -20,7 +20,7 @@ import pytest
 
 from signloop.core import tables
 from signloop.core.params import Data, Queue
-from signloop.core.rounds import Verified
+from signloop.core.rounds import Verified, read_rounds
 from signloop.core.taxonomy import Taxonomy
 from signloop.review import questions, queue, snapshot
 from signloop.review.desk import Desk
@@ -199,7 +199,7 @@ def open_desk(queued: Path, taxonomy: Taxonomy) -> Iterator[Callable[..., Desk]]
     desks = []
 
     def act(planted: Sequence[Planted] = (), repeats: float = 0.0, seed: int = 0) -> Desk:
-        desks.append(Desk(questions.begin(queued, queued / "review", planted, repeats, seed), taxonomy))
+        desks.append(Desk(questions.begin(queued, queued / "review", read_rounds(queued / "verified"), planted, repeats, seed), taxonomy))
         return desks[-1]
 
     yield act

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signloop.core.errors import DataError
+from signloop.core.rounds import Verified
 from signloop.core.taxonomy import Taxonomy
 from signloop.measure.effort import Effort, Rate
 from signloop.review import questions
@@ -372,7 +373,7 @@ def recount(desk: Desk) -> tuple[Progress, list[tuple[int, int, int, int]]]:
 @given(seed=st.integers(0, 2**32 - 1))
 def test_what_is_counted_along_the_way_is_what_is_there(queued: Path, taxonomy: Taxonomy, planted: list[Planted], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    folder = questions.begin(queued, queued / "review", planted, 1.0, 0)
+    folder = questions.begin(queued, queued / "review", Verified(), planted, 1.0, 0)
     (folder / "log.jsonl").unlink(missing_ok=True)
     desk = Desk(folder, taxonomy)
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.core.params import Data, Queue
-from signloop.core.rounds import read_rounds
+from signloop.core.rounds import Verified, read_rounds
 from signloop.core.taxonomy import Taxonomy
 from signloop.review import questions, queue, snapshot
 from signloop.review.desk import Desk
@@ -314,6 +315,58 @@ def test_publishing_the_same_decisions_again_is_the_same_round(queued: Path, des
     assert str(first) == "round_001-ann: 1 decided; 0 of 1 searched frames complete; boxes: 5 accepted"
     do(desk, said(sign(desk, 1)))
     assert publish_review(desk, queued / "verified", data).path.name == "round_002-ann"
+
+
+def test_what_older_rounds_know_of_a_frame_is_shown_there_and_stays_when_it_becomes_complete(
+    queued: Path, open_desk: OpenDesk, desk: Desk, do: Do, publish_all: PublishAll
+) -> None:
+    for number, verdict in ((0, "sign"), (1, "sign"), (2, "nothing"), (3, "unsure")):
+        do(desk, said(sign(desk, number), verdict=verdict, seen=(0, 2)))
+    publish_all(desk)
+    boxes, signs = snapshot.read_prelabels(queued / "prelabels", list(snapshot.finished(queued / "prelabels").values()))
+    frames = tables.read(queued / "frames" / "frames.parquet", "frames")
+    asked = queue.build(signs, boxes, read_rounds(queued / "verified"), Queue(frame_share=1.0), frames)
+    assert set(asked["sign_id"].to_pylist()) == {None, f"{PHOTOS}/{MODEL}/0000"}  # the drive's signs are answered
+    tables.write(queued / "queue" / "queue.parquet", "queue", asked)
+    later = open_desk()
+    known = [(class_id, decided) for _, class_id, _, decided in later.signs_in(DRIVE, 2)]
+    assert sorted(known, key=str) == [(CIRCLE, True), (CIRCLE, True), (None, True)]  # not what was rejected
+    do(later, Sweep(item_id=item_id_of(later.questions.review_id, f"frame:{DRIVE}/000002"), complete=True))
+    do(later, Sweep(item_id=item_id_of(later.questions.review_id, f"frame:{DRIVE}/000004"), complete=False))
+    publish_all(later)
+    verified = read_rounds(queued / "verified")
+    on_frame = [row for row in verified.boxes.to_pylist() if row["frame_id"] == f"{DRIVE}/000002" and row["verdict"] != "rejected"]
+    assert sorted((row["class_id"], row["verdict"], row["seen"]) for row in on_frame if row["class_id"]) == [
+        (CIRCLE, "accepted", True),
+        (CIRCLE, "relabelled", True),
+    ]
+    assert [row["verdict"] for row in on_frame if row["class_id"] is None] == ["unsure"]
+    complete = {row["frame_id"] for row in verified.frames.to_pylist() if row["complete"]}
+    assert complete == {f"{DRIVE}/000002"}
+
+
+def test_a_known_box_that_is_asked_about_anew_is_shown_once(queued: Path, open_desk: OpenDesk, desk: Desk, do: Do) -> None:
+    row = {
+        "round": 1,
+        "box_id": "of an older model",
+        "annotator": "ann",
+        "frame_id": f"{DRIVE}/000002",
+        "sign_id": None,
+        **{"x1": 13.0, "y1": 10.0, "x2": 33.0, "y2": 30.0},
+        "class_id": SQUARE,
+        "verdict": "accepted",
+        "seen": False,
+        "model_id": None,
+        "seconds": None,
+        "verified_at": datetime(2024, 1, 1, tzinfo=UTC),
+    }
+    elsewhere = {**row, "box_id": "elsewhere", "x1": 40.0, "x2": 48.0, "y1": 60.0, "y2": 70.0}
+    verified = Verified(boxes=tables.from_rows("verified_boxes", [row, elsewhere]))
+    shutil.rmtree(queued / "review")
+    again = Desk(questions.begin(queued, queued / "review", verified, [], 0.0, 0), desk.taxonomy)
+    assert [known["box_id"] for known in again.known_in(DRIVE, 2)] == ["elsewhere"]
+    assert len(again.signs_in(DRIVE, 2)) == 3 + 1
+    again.close()
 
 
 def test_a_changed_mind_wins(queued: Path, desk: Desk, do: Do, publish_all: PublishAll) -> None:

@@ -13,6 +13,7 @@ import pytest
 from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.core.files import read_json
+from signloop.core.rounds import Verified
 from signloop.review import questions, views
 from signloop.review.desk import Desk
 from signloop.review.log import Answer, Decide, Entry, Merge, Split, Undo
@@ -43,19 +44,19 @@ def said(item_id: str, class_id: int = CIRCLE) -> Decide:
 
 
 def test_the_same_queue_is_the_same_review(queued: Path, planted: list[Planted]) -> None:
-    first = begin(queued, queued / "review", planted, 0.5, 1)
+    first = begin(queued, queued / "review", Verified(), planted, 0.5, 1)
     before = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
-    assert begin(queued, queued / "review", [], 0.0, 2) == first  # as it was begun, so it stays
+    assert begin(queued, queued / "review", Verified(), [], 0.0, 2) == first  # as it was begun, so it stays
     assert {path: path.read_bytes() for path in first.rglob("*") if path.is_file()} == before
     assert list(Questions(first).items) == list(Questions(first).items)
     assert first == queued / "review" / "reviews" / first.name
 
 
 def test_another_queue_is_another_review(queued: Path) -> None:
-    first = begin(queued, queued / "review", [], 0.0, 0)
+    first = begin(queued, queued / "review", Verified(), [], 0.0, 0)
     path = queued / "queue" / "queue.parquet"
     tables.write(path, "queue", tables.read(path, "queue").slice(0, 3))
-    second = begin(queued, queued / "review", [], 0.0, 0)
+    second = begin(queued, queued / "review", Verified(), [], 0.0, 0)
     assert first != second
     assert not set(Questions(first).items) & set(Questions(second).items)
 
@@ -108,7 +109,7 @@ def test_a_box_that_sticks_out_is_cut_to_its_frame(queued: Path) -> None:
     path = next((queued / "prelabels" / "boxes").glob(f"{PHOTOS}*"))
     rows = tables.read(path, "prelabel_boxes").to_pylist()
     tables.write(path, "prelabel_boxes", tables.from_rows("prelabel_boxes", [{**rows[0], "x1": -5.0, "y2": 99.0}]))
-    review = Questions(begin(queued, queued / "review", [], 0.0, 0))
+    review = Questions(begin(queued, queued / "review", Verified(), [], 0.0, 0))
     assert review.shown(sign(review, PHOTOS, 0)).xyxy.tolist() == [[0, 10, 40, 80]]
 
 
@@ -188,7 +189,7 @@ def test_what_is_computed_anew_changes_nothing_in_a_review(queued: Path, desk: D
 def test_a_frame_that_is_not_stored_any_more_is_not_asked(queued: Path) -> None:
     frames = tables.read(queued / "frames" / "frames.parquet", "frames")
     tables.write(queued / "frames" / "frames.parquet", "frames", frames.slice(1))
-    review = Questions(begin(queued, queued / "review", [], 0.0, 0))
+    review = Questions(begin(queued, queued / "review", Verified(), [], 0.0, 0))
     assert f"{DRIVE}/000000" not in [review.items[i].source_id for i in ids_of(review, "frame")]
     assert len(ids_of(review, "frame")) == 4
 
@@ -196,7 +197,7 @@ def test_a_frame_that_is_not_stored_any_more_is_not_asked(queued: Path) -> None:
 def test_prelabels_that_are_gone_are_told(queued: Path) -> None:
     next((queued / "prelabels" / "signs").glob(f"{DRIVE}*")).unlink()
     with pytest.raises(DataError, match=rf"the queue speaks of prelabels that are gone .*{DRIVE}.*Run `dvc repro`"):
-        begin(queued, queued / "review", [], 0.0, 0)
+        begin(queued, queued / "review", Verified(), [], 0.0, 0)
     assert not list((queued / "review").rglob("*.parquet"))
 
 
@@ -204,10 +205,10 @@ def test_an_empty_or_missing_queue_is_told(queued: Path) -> None:
     path = queued / "queue" / "queue.parquet"
     tables.write(path, "queue", tables.empty("queue"))
     with pytest.raises(DataError, match=r"nothing waits for a person .*Put recordings into data/recordings"):
-        begin(queued, queued / "review", [], 0.0, 0)
+        begin(queued, queued / "review", Verified(), [], 0.0, 0)
     path.unlink()
     with pytest.raises(DataError, match=r"table queue does not exist .*Run `dvc repro`"):
-        begin(queued, queued / "review", [], 0.0, 0)
+        begin(queued, queued / "review", Verified(), [], 0.0, 0)
 
 
 def test_a_review_without_links_is_a_copy(queued: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +216,7 @@ def test_a_review_without_links_is_a_copy(queued: Path, monkeypatch: pytest.Monk
         raise OSError("another disk")
 
     monkeypatch.setattr("os.link", refuse)
-    folder = begin(queued, queued / "review", [], 0.0, 0)
+    folder = begin(queued, queued / "review", Verified(), [], 0.0, 0)
     assert (folder / "queue.parquet").read_bytes() == (queued / "queue" / "queue.parquet").read_bytes()
     assert (folder / "queue.parquet").stat().st_nlink == 1
 
@@ -230,8 +231,11 @@ def test_the_review_worked_on_last_is_the_one_to_publish(queued: Path, open_desk
     questions.mark_published(desk.questions.folder, 1)
     assert questions.unpublished(queued / "review") == []
     assert read_json(desk.questions.folder / "published.json") == {"entries": 1}
-    desk.undo("ann", 1.0)
+    do(desk, said(sign(desk.questions, DRIVE, 1)))
     assert questions.unpublished(queued / "review") == [desk.questions.folder]
+    for _ in range(2):
+        desk.undo("ann", 1.0)
+    assert questions.unpublished(queued / "review") == []  # nothing is decided: a new queue need not wait for it
 
 
 def test_the_name_of_a_review_is_that_of_its_queue(queued: Path, desk: Desk) -> None:

@@ -22,6 +22,7 @@ from schemathesis.core.result import Ok
 
 from signloop.core import tables
 from signloop.core.errors import DataError
+from signloop.core.rounds import Verified
 from signloop.core.taxonomy import Taxonomy
 from signloop.demo.signs import CLASSES
 from signloop.review import questions
@@ -192,7 +193,7 @@ def test_pictures_come_by_id(page: TestClient, desk: Desk) -> None:
 def test_a_class_that_the_demo_draws_has_a_picture(queued: Path) -> None:
     class_id, about = next(iter(CLASSES.items()))
     taxonomy = Taxonomy.model_validate({"name": "t", "object_name": "sign", "classes": ({"id": class_id, "name": about[0], "group": "g"},)})
-    desk = Desk(questions.begin(queued, queued / "review", [], 0.0, 0), taxonomy)
+    desk = Desk(questions.begin(queued, queued / "review", Verified(), [], 0.0, 0), taxonomy)
     with TestClient(serve(desk, queued, str), base_url=f"http://{HOST}") as page:
         page.cookies.set("signloop-8000", TOKEN)
         assert page.get("/api/about").json()["classes"][0]["has_picture"]
@@ -248,7 +249,7 @@ def test_hostile_names_are_sent_as_text(queued: Path, do: Do) -> None:
     tables.write(path, "recordings", tables.from_rows("recordings", rows))
     classes = tuple({"id": i, "name": f"{HOSTILE} {i}", "group": HOSTILE} for i in (CIRCLE, SQUARE, 9))
     taxonomy = Taxonomy.model_validate({"name": HOSTILE, "object_name": "shape", "classes": classes})
-    desk = Desk(questions.begin(queued, queued / "review", [], 0.0, 0), taxonomy)
+    desk = Desk(questions.begin(queued, queued / "review", Verified(), [], 0.0, 0), taxonomy)
     with TestClient(serve(desk, queued, str), base_url=f"http://{HOST}", headers=CHANGE) as page:
         page.cookies.set("signloop-8000", TOKEN)
         assert page.post("/api/acts", json=decision(sign(desk, 0)) | {"reviewer": HOSTILE}).status_code == 200

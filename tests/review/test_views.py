@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from signloop.core import tables
+from signloop.core.rounds import Verified
 from signloop.core.taxonomy import Taxonomy
 from signloop.demo.signs import CLASSES
 from signloop.review import questions, views
@@ -88,7 +89,7 @@ def test_the_five_likeliest_classes(queued: Path, taxonomy: Taxonomy) -> None:
     path = next((queued / "prelabels" / "signs").glob(f"{PHOTOS}*"))
     rows = [{**r, "top_ids": list(range(8)), "top_confidences": [0.3] * 8} for r in tables.read(path, "prelabel_signs").to_pylist()]
     tables.write(path, "prelabel_signs", tables.from_rows("prelabel_signs", rows))
-    desk = Desk(questions.begin(queued, queued / "review", [], 0.0, 0), taxonomy)
+    desk = Desk(questions.begin(queued, queued / "review", Verified(), [], 0.0, 0), taxonomy)
     detail = views.detail(desk, Pictures(desk.questions, queued / "frames", queued / "recordings"), sign(desk, 0, PHOTOS))
     desk.close()
     assert [likely.class_id for likely in detail.classes] == [0, 1, 2, 3, 4]
@@ -185,7 +186,7 @@ def test_hostile_names_are_plain_text(queued: Path) -> None:
     taxonomy = Taxonomy.model_validate(
         {"name": HOSTILE, "object_name": HOSTILE, "classes": ({"id": 3, "name": HOSTILE, "group": HOSTILE},)}
     )
-    desk = Desk(questions.begin(queued, queued / "review", [], 0.0, 0), taxonomy)
+    desk = Desk(questions.begin(queued, queued / "review", Verified(), [], 0.0, 0), taxonomy)
     pictures = Pictures(desk.questions, queued / "frames", queued / "recordings")
     desk.act(HOSTILE, 1.0, {}, said(sign(desk, 0)))
     card, row = views.card(desk, pictures, sign(desk, 0)), views.history(desk, None, 1)[0]

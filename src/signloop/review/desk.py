@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from signloop.core.boxes import clip
+from signloop.core.boxes import clip, iou
 from signloop.core.errors import SignloopError
 from signloop.core.taxonomy import Taxonomy
 from signloop.measure.effort import Effort, Rate, agreement
-from signloop.review.log import Act, Add, Corners, Decide, Entry, Fix, Log, Merge, Split, Sweep, Undo, active, taken_back
-from signloop.review.questions import Question, Questions, item_id_of
+from signloop.review.log import Act, Add, Corners, Decide, Entry, Fix, Log, Merge, Split, Sweep, Undo, taken_back
+from signloop.review.questions import Question, Questions, Row, item_id_of
 from signloop.review.state import ConflictError, Given, Span, replay
 from signloop.review.tracks import Track, recording_of, track
+from signloop.review.verdicts import SAME_IOU
 
 LONGEST_S = 3600.0  # that one act can have taken
 
@@ -112,10 +113,6 @@ class Desk:
         """All that was ever done, in order."""
         return tuple(self._log.entries)
 
-    def active(self) -> Sequence[Entry]:
-        """The acts that count: those that nobody took back."""
-        return active(self._log.entries)
-
     def real(self) -> list[str]:
         """Signs that labels can come from: predicted, split off and added ones; never a planted one or a repeat."""
         with self._lock:
@@ -128,21 +125,36 @@ class Desk:
             yield
 
     def signs_in(self, recording_id: str, index: int) -> list[tuple[str, int | None, NDArray[np.float32], bool]]:
-        """Return (sign, class, box, decided) of the signs with a box in a frame; those that people called nothing are left out."""
+        """Return (sign, class, box, decided) of the signs with a box in a frame; those that people called nothing are left out.
+
+        What older rounds know there is among them, under its box_id.
+        """
         found = []
         with self._lock:
-            own = [i for i in self._made if recording_of(self.questions, self.state.item(i)) == recording_id]
-            for item_id in [*self._by_recording.get(recording_id, []), *own]:
-                item = self.state.item(item_id)
+            for item_id, box in self._boxes_in(recording_id, index):
                 answers = self.answers(item_id)
-                if item.merged_into is not None or any(g.answer.verdict == "nothing" for g in answers):
-                    continue
-                boxes = track(self.questions, item)
-                at = np.flatnonzero(boxes.indices == index)
-                if len(at):
+                if not any(g.answer.verdict == "nothing" for g in answers):
                     newest = max(answers, key=lambda given: given.number, default=None)
                     class_id = self.question(item_id).class_id if newest is None else newest.answer.class_id
-                    found.append((item_id, class_id, boxes.xyxy[int(at[0])], bool(answers)))
+                    found.append((item_id, class_id, box, bool(answers)))
+            return found + [(row["box_id"], row["class_id"], _corners(row), True) for row in self.known_in(recording_id, index)]
+
+    def known_in(self, recording_id: str, index: int) -> list[Row]:
+        """Return what older rounds say of a frame to be searched, rows of verified_boxes, but of what this review asks about itself."""
+        with self._lock:
+            asked = [box for _, box in self._boxes_in(recording_id, index)]
+        known = self.questions.known.get(f"{recording_id}/{index:06d}", [])
+        return [row for row in known if iou([_corners(row)], asked).max(initial=0) < SAME_IOU]
+
+    def _boxes_in(self, recording_id: str, index: int) -> list[tuple[str, NDArray[np.float32]]]:
+        """Return the signs of this review with a box in a frame, and the box."""
+        made = [i for i in self._made if recording_of(self.questions, self.state.item(i)) == recording_id]
+        found = []
+        for item_id in [*self._by_recording.get(recording_id, []), *made]:
+            item = self.state.item(item_id)
+            if item.merged_into is None:
+                boxes = track(self.questions, item)
+                found += [(item_id, boxes.xyxy[int(k)]) for k in np.flatnonzero(boxes.indices == index)]
         return found
 
     def near(self, item_id: str, size: int) -> list[str]:
@@ -390,6 +402,10 @@ class Desk:
         inside = clip(corners, about["width"], about["height"])
         if (inside[:, 2:] - inside[:, :2] < 1).any():
             raise ConflictError("a box lies outside of its frame, or is smaller than a pixel", where=recording_id)
+
+
+def _corners(row: Row) -> NDArray[np.float32]:
+    return np.array([row[c] for c in ("x1", "y1", "x2", "y2")], np.float32)
 
 
 def _distance(one: Track, other: Track) -> tuple[bool, float]:

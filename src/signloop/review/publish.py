@@ -108,7 +108,8 @@ def publish_review(desk: Desk, verified_folder: Path, data: Data) -> ReviewRepor
     """Make a verified round of all that is decided in a review; what is open stays open.
 
     A sign's answer goes to each of its boxes; `seen` are those that were on the screen. A searched frame is complete once every sign in
-    it is decided. Planted signs and repeats are no labels.
+    it is decided; what older rounds know there is said again with it, for a complete frame replaces them. Planted signs and repeats are
+    no labels.
 
     Args:
         desk: the review.
@@ -123,6 +124,8 @@ def publish_review(desk: Desk, verified_folder: Path, data: Data) -> ReviewRepor
         signs = [item_id for item_id in desk.real() if desk.state.item(item_id).merged_into is None and desk.answers(item_id)]
         rows = [row for item_id in signs for given in desk.answers(item_id) for row in _sign_rows(desk, item_id, given)]
         frames = [row for item_id, swept in desk.state.swept.items() for row in _frame_rows(desk, item_id, swept.complete)]
+        said = {(row["box_id"], row["annotator"]) for row in rows}
+        rows += [row for row in _known_rows(desk, frames) if (row["box_id"], row["annotator"]) not in said]
     if not rows and not frames:
         raise DataError("nothing is decided in this review yet", where=desk.questions.folder)
     kinds = {recording_id: about["kind"] for recording_id, about in desk.questions.recordings.items()}
@@ -196,6 +199,16 @@ def _frame_rows(desk: Desk, item_id: str, complete: Mapping[str, bool]) -> list[
     return [
         {"round": -1, "frame_id": question.source_id, "annotator": annotator, "complete": said and decided}
         for annotator, said in complete.items()
+    ]
+
+
+def _known_rows(desk: Desk, frames: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Say again, in the name of who searched a frame and saw it there, what older rounds say of the complete ones."""
+    return [
+        {**known, "round": -1, "annotator": row["annotator"], "seen": True, "seconds": None}
+        for row in frames
+        if row["complete"]
+        for known in desk.known_in(row["frame_id"].split("/")[0], int(row["frame_id"].split("/")[1]))
     ]
 
 

@@ -24,6 +24,8 @@ from signloop.core import tables
 from signloop.core.boxes import clip
 from signloop.core.errors import DataError
 from signloop.core.files import atomic_folder, read_json, sha256_file, write_json
+from signloop.core.rounds import Verified
+from signloop.review.log import active, read
 from signloop.review.plant import Planted, read_planted, write_planted
 from signloop.review.snapshot import finished
 
@@ -103,12 +105,13 @@ def review_id_of(queue: Path) -> str | None:
     return sha256_file(queue)[:16] if queue.exists() else None
 
 
-def begin(data_folder: Path, review_folder: Path, planted: Sequence[Planted], repeat_share: float, seed: int) -> Path:
+def begin(data_folder: Path, review_folder: Path, verified: Verified, planted: Sequence[Planted], repeat_share: float, seed: int) -> Path:
     """Make the folder of a review from the queue as it is now; the same queue again gives the same folder.
 
     Args:
         data_folder: with queue, prelabels and frames.
         review_folder: data/review; reviews/ is made in it.
+        verified: all rounds; what they say of the frames to be searched is shown there.
         planted: signs with known answers to mix in.
         repeat_share: share of the signs that are asked twice, in [0, 1].
         seed: of the repeats.
@@ -137,6 +140,11 @@ def begin(data_folder: Path, review_folder: Path, planted: Sequence[Planted], re
             for part in ("boxes", "signs"):
                 source = data_folder / "prelabels" / part / f"{keys[recording_id]}.parquet"
                 _link(source, temporary / part / f"{recording_id}.parquet")
+        searched = pa.array(queue["frame_id"].to_pylist(), pa.string())
+        known = verified.boxes.filter(
+            pc.and_(pc.is_in(verified.boxes["frame_id"], searched), pc.not_equal(verified.boxes["verdict"], "rejected"))
+        )
+        tables.write(temporary / "known.parquet", "verified_boxes", known)
         write_planted(temporary / "planted.json", planted)
         write_json(temporary / "review.json", {"review_id": review_id, "repeat_share": repeat_share, "seed": seed})
     return folder
@@ -148,11 +156,14 @@ def mark_published(folder: Path, entries: int) -> None:
 
 
 def unpublished(review_folder: Path) -> list[Path]:
-    """Return the reviews with entries that are in no round yet, the one that was worked on last first."""
+    """Return the reviews with decisions that are in no round yet, the one that was worked on last first.
+
+    One in which all was taken back has nothing to publish, and nothing to wait for.
+    """
     found = []
     for log in (review_folder / "reviews").glob("*/log.jsonl"):
-        note = log.parent / "published.json"
-        if log.read_bytes().count(b"\n") > (int(read_json(note)["entries"]) if note.exists() else 0):
+        note, entries = log.parent / "published.json", read(log)
+        if active(entries) and len(entries) > (int(read_json(note)["entries"]) if note.exists() else 0):
             found.append(log)
     return [log.parent for log in sorted(found, key=lambda path: -path.stat().st_mtime)]
 
@@ -185,6 +196,7 @@ class Questions:
         folder: of the review.
         items: all that is asked by id, in the order of the queue.
         recordings: rows of table recordings by id.
+        known: what older rounds say of the frames to be searched, rows of verified_boxes by frame_id; nothing that was rejected.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -198,6 +210,9 @@ class Questions:
         self.recordings = {r["recording_id"]: r for r in tables.read(folder / "recordings.parquet", "recordings").to_pylist()}
         self.planted = read_planted(folder / "planted.json")
         frames = tables.read(folder / "frames.parquet", "frames")
+        self.known: dict[str, list[Row]] = {}
+        for row in tables.read(folder / "known.parquet", "verified_boxes").to_pylist():
+            self.known.setdefault(row["frame_id"], []).append(row)
         self._frame_rows = dict(zip(frames["frame_id"].to_pylist(), range(frames.num_rows), strict=True))
         self._frames = frames
         self.items = self._ask(tables.read(folder / "queue.parquet", "queue"), float(about["repeat_share"]), int(about["seed"]))

@@ -12,8 +12,8 @@ from signloop.core.boxes import iou
 from signloop.core.files import sha256_json
 from signloop.core.params import Queue
 from signloop.core.rounds import Verified
+from signloop.review.verdicts import SAME_IOU
 
-SAME_IOU = 0.5  # a box that overlaps a verified one this much is the same thing
 CLOSE = 0.2  # a margin under this is called close in the reason
 
 

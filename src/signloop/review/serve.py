@@ -128,8 +128,9 @@ def start(data_folder: Path, settings: Params, planted: float, repeats: float, s
         return folder
     queue = tables.read(path, "queue").to_pylist()
     asked = [row for row in queue if row["kind"] == "sign"]
+    verified = read_rounds(data_folder / "verified")
     chosen: list[plant.Planted] = []
     if planted and asked:
         frames = {row["frame_id"]: row for row in tables.read(data_folder / "frames" / "frames.parquet", "frames").to_pylist()}
-        chosen = plant.choose(read_rounds(data_folder / "verified"), frames, asked, settings.taxonomy, planted, settings.seed)
-    return questions.begin(data_folder, data_folder / "review", chosen, repeats, settings.seed)
+        chosen = plant.choose(verified, frames, asked, settings.taxonomy, planted, settings.seed)
+    return questions.begin(data_folder, data_folder / "review", verified, chosen, repeats, settings.seed)

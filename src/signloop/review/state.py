@@ -24,7 +24,6 @@ class Given:
     annotator: str
     at: datetime
     seconds: float
-    view: str
 
 
 @dataclass(frozen=True)
@@ -285,7 +284,7 @@ def _decide(state: State, entry: Entry, act: Decide, only: Collection[str] | Non
         if (answer.verdict == "sign") != (answer.class_id is not None):
             raise ConflictError("a sign has a class, and nothing else has one", where=answer.item_id)
         item = _open(state, answer.item_id)
-        given = Given(answer, entry.number, entry.annotator, entry.at, entry.seconds / len(act.answers), act.view)
+        given = Given(answer, entry.number, entry.annotator, entry.at, entry.seconds / len(act.answers))
         yield answer.item_id, replace(item, answers={**item.answers, entry.annotator: given})
 
 
@@ -328,5 +327,5 @@ def _add(state: State, entry: Entry, act: Add) -> Item:
         raise ConflictError("a sign has two boxes in one frame", where=act.item_id)
     seen = tuple(sorted(box.index for box in act.boxes if box.seen))
     answer = Answer(item_id=act.item_id, verdict="sign", class_id=act.class_id, seen=seen)
-    given = Given(answer, entry.number, entry.annotator, entry.at, entry.seconds, "sweep")
+    given = Given(answer, entry.number, entry.annotator, entry.at, entry.seconds)
     return Item(act.item_id, (), placed, {entry.annotator: given}, added=(entry.annotator, act.recording_id))

@@ -165,7 +165,7 @@ def quality(desk: Desk) -> Quality:
 
 def history(desk: Desk, before: int | None, size: int) -> list[HistoryRow]:
     """Entries of the log in words, the newest first; those before number `before`."""
-    counted, undone = {entry.number for entry in desk.active()}, taken_back(desk.entries)
+    undone = taken_back(desk.entries)
     chosen = [e for e in reversed(desk.entries) if before is None or e.number < before][:size]
     return [
         HistoryRow(
@@ -176,7 +176,7 @@ def history(desk: Desk, before: int | None, size: int) -> list[HistoryRow]:
             act=e.act.act,
             text=_in_words(desk, e),
             items=items_of(e),
-            is_undone=e.number not in counted and not isinstance(e.act, Undo),
+            is_undone=e.number in undone and not isinstance(e.act, Undo),
             undone_by=undone.get(e.number),
         )
         for e in chosen
