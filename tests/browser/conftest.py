@@ -47,6 +47,12 @@ LOADED = """() => {
 Served = Callable[..., person.Server]
 
 
+def loaded(page: Page) -> None:
+    """Wait until a sheet's pictures are there, and the page has heard of it."""
+    page.wait_for_function(LOADED)
+    page.evaluate("new Promise((go) => setTimeout(go, 20))")
+
+
 def sign_id(recording_id: str, number: int) -> str:
     return f"{recording_id}/{MODEL}/{number:04d}"
 
@@ -188,7 +194,7 @@ def new_tab(browser: Browser, server: person.Server, troubles: list[str]) -> Ite
         tab.on("pageerror", lambda error: troubles.append(str(error)))
         tab.on("request", lambda request: None if request.url.startswith((host, "data:")) else troubles.append(request.url))
         tab.goto(server.link)
-        tab.wait_for_function(LOADED)
+        loaded(tab)
         return tab
 
     yield act

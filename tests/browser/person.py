@@ -55,6 +55,7 @@ UNSURE: Right = ("unsure", None)
 WATCH = """(() => {
   const loaded = new Map();
   const shown = (selector) => [...document.querySelectorAll(selector)];
+  const isThere = (image) => image.complete && (!image.src || loaded.has(image.getAttribute("src")));
   const cards = () => shown(".card:not([hidden]) img");
   const large = () => document.querySelector(".single .frame image")?.getAttribute("href") ?? null;
   const chosen = () => Object.entries(sessionStorage).find(([key]) => key.endsWith(".single"))?.[1];
@@ -67,14 +68,16 @@ WATCH = """(() => {
     sweep: () => JSON.stringify([isEmpty(), large(), words()]),
   };
   const isPainted = {
-    sheet: () => isEmpty() || (cards().length > 0 && cards().every((one) => one.complete)),
+    sheet: () => isEmpty() || (cards().length > 0 && cards().every(isThere)),
     single: (before, since) => isEmpty() || isMissing() || (large() === before ? loaded.has(before) : loaded.get(large()) >= since),
   };
   isPainted.sweep = isPainted.single;
-  document.addEventListener("load", ({ target }) => {
-    const url = target.getAttribute?.("href") ?? target.getAttribute?.("src");
-    if (url) loaded.set(url, performance.now());
-  }, true);
+  for (const settled of ["load", "error"]) {
+    document.addEventListener(settled, ({ target }) => {
+      const url = target.getAttribute?.("href") ?? target.getAttribute?.("src");
+      if (url) loaded.set(url, performance.now());
+    }, true);
+  }
   const until = (isDone, then) => {
     const look = () => (isDone() ? setTimeout(then) : requestAnimationFrame(look));
     requestAnimationFrame(look);
@@ -83,8 +86,9 @@ WATCH = """(() => {
     first: new Promise((done) => until(() => isPainted.sheet(), () => done(performance.now()))),
     arm(view) {
       const [before, picture] = [what[view](), large()];
-      window.person.painted = new Promise((done) => addEventListener("keydown", ({ timeStamp: since }) => {
+      window.person.painted = new Promise((done, fail) => addEventListener("keydown", ({ timeStamp: since }) => {
         until(() => what[view]() !== before && isPainted[view](picture, since), () => done(performance.now() - since));
+        setTimeout(() => fail(new Error(`nothing new was painted in ${view}: ${words()}`)), 30000);
       }, { capture: true, once: true }));
     },
     isEmpty,
@@ -316,8 +320,10 @@ class Person:
     def singles(self) -> None:
         """Answer what was put aside, one by one, and what is asked again only then."""
         for _ in range(3):
-            self._press("single", KEYS["single"])
+            with self.page.expect_response("**/api/single*"):
+                self._press("single", KEYS["single"])
             self._is_at("single")
+            self.page.evaluate("new Promise((go) => setTimeout(go, 50))")  # what was asked for is shown, or that there is nothing
             self._answer_singles()
             self.page.wait_for_function("() => window.person.stored()")
             if not self.get("/api/progress")["signs_open"]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route
 from tests.browser import person
-from tests.browser.conftest import CIRCLE, DRIVE, EVIL, HEART, HOSTILE, INDICES, LOADED, MISSED, OTHER, SQUARE, STAR, box, sign_id
+from tests.browser.conftest import CIRCLE, DRIVE, EVIL, HEART, HOSTILE, INDICES, MISSED, OTHER, SQUARE, STAR, box, loaded, sign_id
 
 from signloop.core.rounds import read_rounds
 from signloop.review import log
@@ -44,7 +44,7 @@ def title(page: Page, words: str) -> None:
 
 def sheet(page: Page, name: str) -> None:
     title(page, f"Are all of these {name}?")
-    page.wait_for_function(LOADED)
+    loaded(page)
 
 
 def go(page: Page, view: str) -> None:
@@ -261,7 +261,7 @@ def test_a_whole_review_needs_no_mouse(page: Page, project: Path) -> None:
     sheet(page, "square")
     press(page, "Enter")
     title(page, "No class known")
-    page.wait_for_function(LOADED)
+    loaded(page)
     press(page, "Enter")
     title(page, "All sheets are done")
     press(page, "Enter")
@@ -358,6 +358,7 @@ def test_hostile_names_are_only_text(page: Page, entries: Entries) -> None:
     assert HOSTILE in page.locator("dialog.whole h2").inner_text()
     assert is_safe()
     press(page, "f", "Enter")
+    sheet(page, "square")
     go(page, "single")
     title(page, "What shape is this?")
     assert f"{HOSTILE}.mp4" in page.locator("section.single .facts").inner_text()
@@ -437,7 +438,7 @@ def test_a_killed_server_loses_no_answer(
         page.wait_for_selector(".trouble:visible")
         running = serve(port)
         page.goto(running.link)
-        page.wait_for_function(LOADED)
+        loaded(page)
         stored(page)
         assert answers(entries()) == said
         go(page, "single")
@@ -446,7 +447,6 @@ def test_a_killed_server_loses_no_answer(
     troubles.clear()  # the browser tells that the server was away
 
 
-@pytest.mark.slow
 def test_a_person_who_answers_from_truth_is_counted(project: Path) -> None:
     figures = project / "figures.json"
     command = [sys.executable, person.__file__, str(project), str(project / "truth.json"), "--json", str(figures)]

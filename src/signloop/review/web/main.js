@@ -66,8 +66,8 @@ async function start() {
   /** Go to a view; an id is a class for sheets, a sign or a frame elsewhere. */
   function go(name, id) {
     const hash = hashOf(name, id);
-    if (location.hash === hash) route();
-    else location.hash = hash;
+    if (location.hash !== hash) history.pushState(null, "", hash);
+    route(); // at once: what is still being shown may write its own place before a hashchange comes
   }
 
   /** Tell the address what is shown, so that a reload comes back to it. */

@@ -70,7 +70,7 @@ export class SheetView {
     let waiting = 0;
     new ResizeObserver(() => {
       clearTimeout(waiting);
-      waiting = setTimeout(() => this.#measure() && this.#class !== undefined && this.element.isConnected && this.open(this.#class), 200);
+      waiting = setTimeout(() => this.#measure() && this.#cards.length && this.element.isConnected && this.open(this.#class), 200);
     }).observe(this.#grid);
   }
 
@@ -163,7 +163,7 @@ export class SheetView {
 
   async #answer() {
     const cards = this.#cards;
-    if (!cards.length) return this.#onward();
+    if (!cards.length) return this.#empty.hidden ? undefined : this.#onward(); // the next sheet is on its way
     const loading = this.#places.filter((place) => place.isLoading).length;
     if (loading) return say(`${loading} pictures are still loading: nothing was answered`, true);
     const answers = this.#places.slice(0, cards.length).map((place) => this.#answerOf(place));
@@ -173,7 +173,7 @@ export class SheetView {
     this.#sheets.less(this.#class, answers.length - aside, aside);
     this.#marks.end();
     this.#cards = [];
-    const turn = this.#turn;
+    const turn = ++this.#turn;
     const next = await this.#next;
     if (turn !== this.#turn) return;
     if (next) this.#show(next);

@@ -182,7 +182,7 @@ export class SingleView {
   }
 
   #propose() {
-    if (!this.#now) return this.#shared.go("sweep");
+    if (!this.#now) return this.#empty.hidden ? undefined : this.#shared.go("sweep"); // or the next one is on its way
     if (this.#now.card.class_id === null) say("No class is proposed: press 1 to 5, or / to search by name", true);
     else this.#sign(this.#now.card.class_id);
   }

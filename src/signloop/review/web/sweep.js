@@ -176,7 +176,7 @@ export class SweepView {
   }
 
   #complete(complete) {
-    if (!this.#now) return this.#shared.go("report");
+    if (!this.#now) return this.#empty.hidden ? undefined : this.#shared.go("report"); // or the next one is on its way
     if (this.#frame.edited) return say("Name the box first (1–5 or /), or remove it with Escape", true);
     const { item_id, version } = this.#now;
     this.#shared.queue.act({ act: "sweep", item_id, complete }, { [item_id]: version }, this.#shared.clock.take());
