@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from signloop.core.errors import DataError
 
 Floats = NDArray[np.float32]
+SAME_IOU = 0.5  # two boxes of one frame that overlap this much show the same object
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from signloop.core.boxes import clip, iou
+from signloop.core.boxes import SAME_IOU, clip, iou
 from signloop.core.errors import SignloopError
 from signloop.core.taxonomy import Taxonomy
 from signloop.measure.effort import Effort, Rate, agreement
@@ -19,7 +19,6 @@ from signloop.review.log import Act, Add, Corners, Decide, Entry, Fix, Log, Merg
 from signloop.review.questions import Question, Questions, Row, item_id_of
 from signloop.review.state import ConflictError, Given, Span, replay
 from signloop.review.tracks import Track, recording_of, track
-from signloop.review.verdicts import SAME_IOU
 
 LONGEST_S = 3600.0  # that one act can have taken
 

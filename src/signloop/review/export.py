@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from signloop.core import tables
-from signloop.core.boxes import iou
+from signloop.core.boxes import SAME_IOU, iou
 from signloop.core.errors import DataError
 from signloop.core.files import atomic_folder, require_free_space
 from signloop.core.rounds import read_rounds
@@ -18,7 +18,6 @@ from signloop.core.taxonomy import Taxonomy
 from signloop.formats.coco import CocoBox, CocoImage, Corners, write_coco
 from signloop.frames.truth import CHOOSES_FRAMES, shown_frames
 from signloop.review import snapshot as snapshots
-from signloop.review.verdicts import SAME_IOU
 
 FILE = "annotations.json"
 _NOT_A_LABEL = "rejected"

@@ -8,11 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from signloop.core import tables
-from signloop.core.boxes import iou
+from signloop.core.boxes import SAME_IOU, iou
 from signloop.core.files import sha256_json
 from signloop.core.params import Queue
 from signloop.core.rounds import Verified
-from signloop.review.verdicts import SAME_IOU
 
 CLOSE = 0.2  # a margin under this is called close in the reason
 

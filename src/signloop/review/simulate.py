@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from signloop.core.boxes import clip, inside_share, iou, xywh_to_xyxy
+from signloop.core.boxes import SAME_IOU, clip, inside_share, iou, xywh_to_xyxy
 from signloop.core.errors import DataError
 from signloop.core.files import read_json, sha256_json
 from signloop.core.params import Data
@@ -17,7 +17,7 @@ from signloop.measure.truth import parse_truth
 from signloop.review import snapshot as snapshots
 from signloop.review.publish import PublishReport, publish_corrected
 from signloop.review.snapshot import NO_PROPOSALS, Proposals, Snapshot
-from signloop.review.verdicts import SAME_IOU, Corners, CorrectedBox, match_pairs
+from signloop.review.verdicts import Corners, CorrectedBox, match_pairs
 
 ANNOTATOR = "simulated"
 GOOD_IOU = 0.75  # under it, the person draws the box anew

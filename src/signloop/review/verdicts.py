@@ -11,12 +11,11 @@ import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from signloop.core import tables
-from signloop.core.boxes import iou
+from signloop.core.boxes import SAME_IOU, iou
 from signloop.core.errors import DataError
 from signloop.core.files import sha256_json
 from signloop.review.snapshot import NO_PROPOSALS, Proposals, Snapshot
 
-SAME_IOU = 0.5  # a box without an id is the proposal it overlaps this much
 KEPT_IOU = 0.9  # under it, the person has moved the box
 Corners = tuple[float, float, float, float]
 Row = dict[str, Any]
