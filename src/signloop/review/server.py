@@ -1,7 +1,8 @@
 """The review page's server: requests of a browser enter, JSON and pictures leave. One process, no account, this machine only by default.
 
 Whoever opens the link with its random token gets a cookie; without it nothing is answered. What changes something also needs the page's
-own Origin, so that no other page in the same browser can do it. Pictures are asked for by ids, never by paths.
+own Origin, so that no other page in the same browser can do it. Pictures are asked for by ids, never by paths. Others log in by the
+shared name, if there is one; the name that they gave there stands under all that they do.
 """
 
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import cv2
-from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
@@ -25,6 +26,7 @@ from signloop.review.desk import Desk
 from signloop.review.guard import error as refuse
 from signloop.review.guard import guard
 from signloop.review.log import Entry
+from signloop.review.login import Share, login_routes
 from signloop.review.pictures import MissingPictureError, Pictures
 from signloop.review.state import ConflictError, touches
 from signloop.review.wire import (
@@ -53,16 +55,34 @@ Side = Annotated[Literal[96, 160, 320], BeforeValidator(int), Query()]  # a quer
 Px = Annotated[float, Query(ge=-100_000, le=100_000)]
 
 
-def create_app(desk: Desk, pictures: Pictures, publish: Callable[[], str], reviewer: str, hosts: frozenset[str], token: str) -> FastAPI:
+def _login(request: Request) -> str | None:
+    """Return the name that a person logged in with; None for whoever came by the link."""
+    name: str | None = request.state.login
+    return name
+
+
+Login = Annotated[str | None, Depends(_login)]
+
+
+def create_app(
+    desk: Desk,
+    pictures: Pictures,
+    publish: Callable[[], str],
+    reviewer: str,
+    hosts: frozenset[str],
+    token: str,
+    share: Share | None = None,
+) -> FastAPI:
     """Build the server of one review.
 
     Args:
         desk: the review.
         pictures: its pictures.
         publish: writes the round and tells it in words.
-        reviewer: who decides.
-        hosts: permitted Host headers, with port, for instance "127.0.0.1:8000".
+        reviewer: who decides, if the page names nobody else.
+        hosts: permitted Host headers of this machine, with port, for instance "127.0.0.1:8000".
         token: secret of the link.
+        share: the name under which others may log in; None for nobody.
     """
     stop = threading.Event()
 
@@ -74,12 +94,22 @@ def create_app(desk: Desk, pictures: Pictures, publish: Callable[[], str], revie
         yield
         stop.set()
 
-    app = FastAPI(title="Signloop review", version="1", lifespan=life, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-    guard(app, hosts, token)
+    app = FastAPI(
+        title="Signloop review",
+        version="1",
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        redirect_slashes=False,  # behind a TLS proxy the address would be one without TLS
+    )
+    guard(app, hosts, token, share)
     _explain_errors(app)
     app.include_router(_read_routes(desk, pictures, reviewer))
     app.include_router(_change_routes(desk, publish, reviewer))
     app.include_router(_picture_routes(desk, pictures))
+    if share is not None:
+        app.include_router(login_routes(share))
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
@@ -133,12 +163,13 @@ def _read_routes(desk: Desk, pictures: Pictures, reviewer: str) -> APIRouter:
     router = APIRouter(prefix="/api")
 
     @router.get("/about")
-    def about() -> About:
+    def about(login: Login) -> About:
         """What the page needs once."""
         classes = [ClassInfo(id=c.id, name=c.name, group=c.group, has_picture=views.has_face(c.id, c.name)) for c in desk.taxonomy.classes]
         return About(
             review_id=desk.questions.review_id,
-            reviewer=reviewer,
+            reviewer=login or reviewer,
+            is_login=login is not None,
             taxonomy=desk.taxonomy.name,
             object_name=desk.taxonomy.object_name,
             classes=classes,
@@ -221,15 +252,21 @@ def _change_routes(desk: Desk, publish: Callable[[], str], reviewer: str) -> API
         touched = [i for i in touches(desk.state.meant(entry).act) if i in desk.questions.items or i in desk.state.items]
         return Done(number=entry.number, versions={i: desk.state.version(i) for i in touched}, progress=views.progress(desk))
 
+    def who(said: str | None, login: str | None) -> str:
+        """Return who decides: nobody can do so under another name than that of their login."""
+        if login is not None and said not in (None, login):
+            raise HTTPException(403, f"in this browser {login} is logged in now: reload the page")
+        return login or said or reviewer
+
     @router.post("/acts")
-    def act(request: ActRequest) -> Done:
+    def act(request: ActRequest, login: Login) -> Done:
         """Decide, correct, split, merge, add, or say that a frame was searched. Once it is answered, it is on the disk."""
-        return done(desk.act(request.reviewer or reviewer, request.seconds, request.based_on, request.act))
+        return done(desk.act(who(request.reviewer, login), request.seconds, request.based_on, request.act))
 
     @router.post("/undo")
-    def undo(request: UndoRequest) -> Done:
+    def undo(request: UndoRequest, login: Login) -> Done:
         """Take the last act back, or do it again."""
-        return done(desk.undo(request.reviewer or reviewer, request.seconds, again=request.again))
+        return done(desk.undo(who(request.reviewer, login), request.seconds, again=request.again))
 
     @router.post("/publish")
     def write_round() -> Published:

@@ -23,10 +23,11 @@ class ClassInfo(_Model):
 
 
 class About(_Model):
-    """What the page needs once."""
+    """What the page needs once; `is_login` tells that the reviewer's name is that of a login, and stays."""
 
     review_id: str
     reviewer: str
+    is_login: bool
     taxonomy: str
     object_name: str
     classes: list[ClassInfo]

@@ -2,7 +2,7 @@
 
 import { get, post, Refused, Unreachable } from "./api.js";
 import { button, make } from "./dom.js";
-import { onReviewer } from "./state.js";
+import { isLogin, onReviewer } from "./state.js";
 import { say } from "./toast.js";
 import { nameField } from "./who.js";
 import { many, one, percent, person, when } from "./words.js";
@@ -27,9 +27,11 @@ export class ReportView {
     this.#shared = shared;
     onReviewer(() => this.element.isConnected && this.open());
     const head = ["No.", "When", "Who", "What", "Seconds", ""].map((text) => make("th", { textContent: text, scope: "col" }));
+    const who = make("div", { className: "buttons" }, this.#name.element);
+    if (isLogin()) who.append(button("log out", "", () => this.#logOut()));
     this.element = make(
       "section", { className: "report" },
-      make("div", {}, make("div", { className: "head" }, make("h1", { textContent: "How the review goes" }), this.#name.element), this.#numbers),
+      make("div", {}, make("div", { className: "head" }, make("h1", { textContent: "How the review goes" }), who), this.#numbers),
       make(
         "div", {}, make("h2", { textContent: "Publish" }),
         make("p", { textContent: "Writes all that is decided as a verified round, for the next training. What is open stays open." }),
@@ -92,6 +94,18 @@ export class ReportView {
   async #takeBack(number) {
     await this.#shared.queue.act({ act: "undo", number }, {}, this.#shared.clock.take());
     this.open();
+  }
+
+  /** Log out, once all that was answered is stored. */
+  async #logOut() {
+    await this.#shared.queue.idle();
+    try {
+      await post("/logout", {});
+      location.assign("/login");
+    } catch (error) {
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+      say(`Not logged out: ${error.message} Try again.`, true);
+    }
   }
 
   async #write() {

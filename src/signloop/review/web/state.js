@@ -22,11 +22,14 @@ export function onProgress(tell) {
   listeners.add(tell);
 }
 
+/** Whether the person has logged in: their name is that of the login then. */
+export const isLogin = () => state.about.is_login;
+
 /** Who decides here: the name that was set in this browser, or the one that the server was started for. */
-export const reviewer = () => localStorage.getItem(NAME) || state.about.reviewer;
+export const reviewer = () => (!isLogin() && localStorage.getItem(NAME)) || state.about.reviewer;
 
 /** Whether the person was asked for their name. */
-export const isNamed = () => localStorage.getItem(NAME) !== null;
+export const isNamed = () => isLogin() || localStorage.getItem(NAME) !== null;
 
 /** Set the person's name; without one, the server's holds. */
 export function setReviewer(name) {
