@@ -111,7 +111,7 @@ ALL = dict(commands(typer.main.get_command(cli.app)))
 def test_all_commands_of_the_readme_are_there() -> None:
     assert {" ".join(words) for words in ALL} >= {
         *("params", "demo", "import coco", "import crops", "export coco", "publish coco", "simulate-review", "score", "label", "status"),
-        *("review", "publish review"),
+        *("review", "review-password", "publish review"),
     }
 
 
@@ -144,6 +144,7 @@ def test_every_command_explains_itself_anywhere(words: tuple[str, ...], run: Run
         (["export", "coco", "--out", "new", "--labels", "final"], "nothing is verified|Run `dvc repro`"),
         (["publish", "coco", "a.json"], r"does not exist \(a\.json\)"),
         (["publish", "review"], "nothing was reviewed yet .*Run `signloop review`"),
+        (["review", "--share", "labels.example.org"], "none was set .*Run `signloop review-password`"),
         (["review", "--no-browser"], "table queue does not exist .*Run `dvc repro`"),
         (["import", "coco", ".", "a.json"], r"does not exist \(a\.json\)"),
         (["import", "crops", "a.csv"], r"a\.csv"),
@@ -407,3 +408,24 @@ def test_networks_are_scored_as_their_own_predictions_say(project: Path, bundle:
     scores, predictions = read_json(tmp_path / "scores.json"), read_json(tmp_path / "predictions.json")
     assert any(frame["boxes"] for frame in predictions["frames"])
     assert score_recordings(read_truth(test_set / "truth.json"), predictions).items() <= scores.items()
+
+
+def test_the_password_is_asked_twice_without_an_echo(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from signloop.review.password import read_password
+
+    typed = iter(["correct horse", "correct hose", "correct horse", "correct horse"])
+    monkeypatch.setattr("getpass.getpass", lambda *_, **__: next(typed))
+    code, said, _ = run("review-password")
+    assert code == 0
+    assert "do not match" in said.replace("\n", " ")
+    assert "correct" not in said
+    assert read_password(project / "data" / "review" / "password.json").fits("correct horse")
+    assert next(typed, None) is None
+
+
+def test_a_short_password_is_told(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getpass", lambda *_, **__: "hush")
+    code, _, said = run("review-password")
+    assert code == 1
+    assert said.startswith("signloop: the password is too short; expected 10 to 200 characters; found 4")
+    assert not (project / "data" / "review").exists()

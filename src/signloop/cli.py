@@ -223,6 +223,10 @@ def review(
     port: Annotated[int, typer.Option(min=1024, max=65535, help="On 127.0.0.1.")] = 8765,
     planted: Annotated[float, typer.Option(min=0, max=0.5, help="Share of planted mistakes, which measure how well one looks.")] = 0.03,
     repeats: Annotated[float, typer.Option(min=0, max=0.5, help="Share of signs that are asked twice.")] = 0.02,
+    share: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Let others log in by this host name, which a TLS proxy on this machine serves."),
+    ] = None,
     open_browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
     """Open the page on which one person verifies what waits in the queue; goes on where it was left."""
@@ -238,10 +242,22 @@ def review(
         port=port,
         planted=planted,
         repeats=repeats,
+        share=share,
         after_publish=lambda: _dvc_add(project),
         say=lambda text: out.print(text, markup=False),
         open_browser=open_browser,
     )
+
+
+@app.command("review-password")
+def review_password() -> None:
+    """Set the password with which others log in to `signloop review --share NAME`; only its salted hash is kept."""
+    from signloop.review.password import set_password
+    from signloop.review.serve import password_file
+
+    path = password_file(find_project().data)
+    set_password(path, typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    out.print(f"the password's hash is in {path}; the next `signloop review --share NAME` takes it", markup=False)
 
 
 @app.command("simulate-review")

@@ -17,7 +17,8 @@ from signloop.core.taxonomy import Taxonomy
 from signloop.review import questions
 from signloop.review.desk import Desk
 from signloop.review.log import Answer, Decide
-from signloop.review.serve import serve, start
+from signloop.review.password import set_password
+from signloop.review.serve import password_file, serve, start
 
 DRIVE, PHOTOS, CIRCLE = "d" * 16, "f" * 16, 3
 
@@ -114,13 +115,15 @@ def test_nothing_that_waits_is_told(project: Path, params: Params, told: list[st
 def run(queued: Path, params: Params, told: list[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """A function (visit) that serves the page, lets `visit` use it in place of a browser, and returns what was published."""
 
-    def act(visit: Callable[[TestClient], None]) -> list[str]:
+    def act(visit: Callable[[TestClient], None], share: str | None = None) -> list[str]:
         published: list[str] = []
 
         def instead(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
             [(host, port)] = [listening.getsockname() for listening in sockets]
             assert host == "127.0.0.1"
             assert not server.config.server_header
+            assert not server.config.proxy_headers
+            assert server.config.ws == "none"
             app: Any = server.config.app
             with TestClient(app, base_url=f"http://{host}:{port}", follow_redirects=False) as browser:
                 visit(browser)
@@ -134,6 +137,7 @@ def run(queued: Path, params: Params, told: list[str], monkeypatch: pytest.Monke
             port=8123,
             planted=0.0,
             repeats=0.0,
+            share=share,
             after_publish=lambda: published.append("added"),
             say=told.append,
             open_browser=False,
@@ -191,3 +195,55 @@ def test_a_port_that_is_taken_is_told_before_anything_is_done(run: Callable[...,
         run(lambda browser: None)
     assert told == []
     assert not (queued / "review" / "reviews").exists()
+
+
+def test_a_shared_page_is_entered_by_its_name_and_the_password(run: Callable[..., list[str]], queued: Path, told: list[str]) -> None:
+    set_password(password_file(queued), "correct horse battery")
+
+    def visit(browser: TestClient) -> None:
+        assert told[-1].startswith(
+            "others log in at https://labels.example.org, if a TLS proxy on this machine passes it on to 127.0.0.1:8123"
+        )
+        browser.base_url = "https://labels.example.org"
+        assert browser.get(f"/?token={told[-2].split('token=')[1]}").headers["location"] == "/login"
+        form = {"name": "Bob", "password": "correct horse battery"}
+        assert browser.post("/login", data=form, headers={"origin": "https://labels.example.org"}).status_code == 303
+        assert browser.get("/api/about").json()["reviewer"] == "Bob"
+
+    run(visit, "Labels.example.org:443")
+
+
+def test_a_page_that_is_not_shared_knows_no_other_name(run: Callable[..., list[str]], queued: Path) -> None:
+    set_password(password_file(queued), "correct horse battery")
+
+    def visit(browser: TestClient) -> None:
+        assert browser.get("/login", headers={"host": "labels.example.org"}).status_code == 421
+        assert browser.get("/login").status_code == 403
+
+    run(visit)
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        ("labels.example.org", r"only with a password, and none was set .*password\.json.*Run `signloop review-password`"),
+        ("https://labels.example.org", "this is no name to share the page under"),
+        ("localhost:8123", "the link is for this name"),
+        ("127.0.0.1:8123", "the link is for this name"),
+    ],
+)
+def test_a_page_that_cannot_be_shared_is_not_served_at_all(
+    run: Callable[..., list[str]], queued: Path, told: list[str], share: str, expected: str
+) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        run(lambda browser: None, share)
+    assert told == []
+    assert not (queued / "review" / "reviews").exists()
+
+
+def test_a_damaged_password_file_is_told(run: Callable[..., list[str]], queued: Path, told: list[str]) -> None:
+    password_file(queued).parent.mkdir()
+    password_file(queued).write_text("{}")
+    with pytest.raises(DataError, match="hash is damaged"):
+        run(lambda browser: None, "labels.example.org")
+    assert told == []

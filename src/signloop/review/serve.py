@@ -15,6 +15,8 @@ from signloop.core.params import Params
 from signloop.core.rounds import read_rounds
 from signloop.review import plant, questions
 from signloop.review.desk import Desk
+from signloop.review.login import Share, public_host
+from signloop.review.password import read_password
 from signloop.review.pictures import Pictures
 from signloop.review.publish import publish_review
 from signloop.review.server import create_app
@@ -31,6 +33,7 @@ def serve(
     port: int,
     planted: float,
     repeats: float,
+    share: str | None,
     after_publish: Callable[[], None],
     say: Callable[[str], None],
     open_browser: bool,
@@ -45,21 +48,41 @@ def serve(
         port: of the server.
         planted: share of planted mistakes, of the signs asked.
         repeats: share of signs that are asked twice.
+        share: host name under which a TLS proxy on this machine serves the page to others, who log in; None for nobody else.
         after_publish: called once a round was written.
         say: told how much waits, and the link.
         open_browser: open the link.
 
     Raises:
-        ConfigError: the port is taken.
+        ConfigError: the port is taken, or the page cannot be shared: it is no host name, or no password was set.
         DataError: nothing waits, the review is damaged, or open in another process.
     """
+    shared = None if share is None else _shared(share, port, data_folder)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:  # asyncio sends at once only if TCP is named
         _listen(listening, port)
         desk = Desk(start(data_folder, settings, planted, repeats, say), settings.taxonomy)
         try:
-            _run(desk, listening, data_folder, recordings_folder, settings, name, after_publish, say, open_browser)
+            _run(desk, listening, data_folder, recordings_folder, settings, name, shared, after_publish, say, open_browser)
         finally:
             desk.close()
+
+
+def password_file(data_folder: Path) -> Path:
+    """Return where the hash of the password is kept."""
+    return data_folder / "review" / "password.json"
+
+
+def _shared(name: str, port: int, data_folder: Path) -> Share:
+    host, path = public_host(name), password_file(data_folder)
+    if host in _hosts(port):
+        raise ConfigError("the link is for this name; others need one of their own", where="--share", found=name)
+    if not path.exists():
+        raise ConfigError("the page is shared only with a password, and none was set", where=path, todo="Run `signloop review-password`.")
+    return Share(host, read_password(path))
+
+
+def _hosts(port: int) -> frozenset[str]:
+    return frozenset({f"{HOST}:{port}", f"localhost:{port}"})
 
 
 def _listen(listening: socket.socket, port: int) -> None:
@@ -84,6 +107,7 @@ def _run(
     recordings_folder: Path,
     settings: Params,
     name: str,
+    shared: Share | None,
     after_publish: Callable[[], None],
     say: Callable[[str], None],
     open_browser: bool,
@@ -96,15 +120,23 @@ def _run(
     token = secrets.token_urlsafe(24)
     pictures = Pictures(desk.questions, data_folder / "frames", recordings_folder)
     port = listening.getsockname()[1]
-    hosts = frozenset({f"{HOST}:{port}", f"localhost:{port}"})
     link = f"http://{HOST}:{port}/?token={token}"
     now = desk.progress()
     say(f"{now.signs_open} of {now.signs} {settings.taxonomy.object_name}s and {now.frames_open} frames wait; Ctrl-C ends, all is kept")
     say(link)
+    if shared is not None:
+        say(f"others log in at {shared.origin}, if a TLS proxy on this machine passes it on to {HOST}:{port} with that Host header")
     if open_browser:
         webbrowser.open(link)
-    app = create_app(desk, pictures, publish, name, hosts, token)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    app = create_app(desk, pictures, publish, name, _hosts(port), token, shared)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # what they say is believed by nothing
+        ws="none",  # the guard sees HTTP only
+    )
     with suppress(KeyboardInterrupt):  # the way to end it
         uvicorn.Server(config).run(sockets=[listening])
 
