@@ -157,9 +157,10 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serve(project: Path) -> Iterator[Callable[..., person.Server]]:
-    """A function (port=0) that runs `signloop review` on the project, without planted mistakes and repeats, until the test ends."""
+    """A function (port=0, *options) that runs `signloop review` on the project, without planted mistakes and repeats, until the end."""
+    fixed = ("--planted", "0", "--repeats", "0")
     with ExitStack() as running:
-        yield lambda port=0: running.enter_context(person.served(project, port or person.free_port(), "--planted", "0", "--repeats", "0"))
+        yield lambda port=0, *more: running.enter_context(person.served(project, port or person.free_port(), *fixed, *more))
 
 
 @pytest.fixture
