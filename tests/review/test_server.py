@@ -368,7 +368,9 @@ JUNK = st.one_of(
     st.integers(-(2**70), 2**70),
     st.floats(),
     st.text(st.characters(), max_size=20),
-    st.sampled_from(["../../etc/passwd", "\ud800", HOSTILE, NOBODY, "decide", 0, -1, 2**63, 1e308, [], {}, [[]], {"": ""}]),
+    st.sampled_from(["../../etc/passwd", "\ud800", HOSTILE, NOBODY, "decide", 0, -1, 2**63, 1e308, [], {}, [[]], {"": ""}]).map(
+        copy.deepcopy
+    ),
     st.lists(st.integers(0, 9), max_size=4),
 )
 ACTS = ("decide", "fix", "split", "merge", "add", "sweep", "undo")
