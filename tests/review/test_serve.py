@@ -1,22 +1,29 @@
 """`signloop review` begins a review once, goes on with what is not published, tells where the page is, and lets go of it at the end."""
 
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import numpy as np
 import pytest
 import uvicorn
+import yaml
 from fastapi.testclient import TestClient
 
 from signloop.core import tables
 from signloop.core.errors import ConfigError, DataError
-from signloop.core.params import Params
-from signloop.core.rounds import publish_round, read_rounds
+from signloop.core.params import Params, Queue
+from signloop.core.rounds import Verified, publish_round, read_rounds
 from signloop.core.taxonomy import Taxonomy
-from signloop.review import questions
+from signloop.review import questions, queue, snapshot, views
 from signloop.review.desk import Desk
-from signloop.review.log import Answer, Decide
+from signloop.review.log import Answer, Decide, read
 from signloop.review.password import set_password
 from signloop.review.serve import password_file, serve, start
 
@@ -247,3 +254,156 @@ def test_a_damaged_password_file_is_told(run: Callable[..., list[str]], queued: 
     with pytest.raises(DataError, match="hash is damaged"):
         run(lambda browser: None, "labels.example.org")
     assert told == []
+
+
+SERVER = """
+import sys
+from pathlib import Path
+from signloop.core.params import load
+from signloop.review.serve import serve
+root = Path(sys.argv[1])
+serve(
+    root / "data", root / "data" / "recordings", load(root / "params.yaml"), name="ann", port=int(sys.argv[2]), planted=0.0, repeats=0.0,
+    after_publish=lambda: None, say=lambda text: print(text, flush=True), open_browser=False,
+)
+"""
+DECISIONS, KILLS = 500, 50
+
+
+class Tab:
+    """Decides on a server of its own as the page does, and starts the server again when it was killed.
+
+    What got no answer is looked up in the history once the server is there again, and sent again only if it is not there.
+
+    Args:
+        root: folder with `data` and params.yaml.
+        rng: of the moments of the kills, and of what is said.
+
+    Attributes:
+        answered: number -> the act that the server said it has.
+        unanswered: requests that got no answer as the server was killed.
+    """
+
+    def __init__(self, root: Path, rng: np.random.Generator) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self._root, self._rng = root, rng
+        self._times = [0.02]
+        self.answered: dict[int, Decide] = {}
+        self.unanswered = self.kills = 0
+        self._start()
+
+    def _start(self) -> None:
+        command = [sys.executable, "-c", SERVER, str(self._root), str(self._port)]
+        self._server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._server.stdout is not None
+        link = next(line.strip() for line in self._server.stdout if line.startswith("http"))
+        base = f"http://127.0.0.1:{self._port}"
+        self._client = httpx2.Client(base_url=base, headers={"origin": base}, timeout=20, follow_redirects=True)
+        assert self._client.get(link).status_code == 200
+
+    def close(self) -> None:
+        """End the server."""
+        assert self._server.stdout is not None
+        self._client.close()
+        self._server.kill()
+        self._server.wait()
+        self._server.stdout.close()
+
+    def get(self, path: str) -> Any:
+        """Read, for as long as it takes."""
+        try:
+            answer = self._client.get(path)
+        except httpx2.TransportError:
+            self._restart()
+            return self.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def decide(self, *, killed: bool) -> None:
+        """Decide about the sign that comes next; if `killed`, the server dies at any moment of that."""
+        began = time.perf_counter()
+        dying = threading.Timer(self._rng.uniform(0, 1.2) * float(np.median(self._times)), self._server.kill)
+        if killed:
+            self.kills += 1
+            dying.start()
+        card = self.get("/api/single?size=1")[0]["card"]
+        verdict = str(self._rng.choice(["sign", "nothing", "unsure"]))
+        said = {"verdict": verdict, "class_id": CIRCLE if verdict == "sign" else None}
+        answer = Answer.model_validate({"item_id": card["item_id"], **said, "seen": [card["index"]]})
+        act, after = Decide(view="single", answers=(answer,)), max(self.answered, default=0)
+        number = self._send(act, card["version"])
+        while number is None:
+            self._restart()
+            number = self._stored(act, after) or self._send(act, card["version"])
+        assert number not in self.answered
+        self.answered[number] = act
+        if not killed:
+            self._times.append(time.perf_counter() - began)
+        elif dying.is_alive():
+            dying.join()
+
+    def _send(self, act: Decide, version: int) -> int | None:
+        based_on = {answer.item_id: version for answer in act.answers}
+        request = {"act": act.model_dump(mode="json"), "based_on": based_on, "seconds": 1.5, "reviewer": "ann"}
+        try:
+            answer = self._client.post("/api/acts", json=request)
+        except httpx2.TransportError:
+            self.unanswered += 1
+            return None
+        assert answer.status_code == 200, answer.text
+        return int(answer.json()["number"])
+
+    def _stored(self, act: Decide, after: int) -> int | None:
+        """Find an act in the history that was stored though its answer never came."""
+        items = [answer.item_id for answer in act.answers]
+        rows = self.get("/api/history?size=100")
+        return next((row["number"] for row in rows if row["number"] > after and row["act"] == "decide" and row["items"] == items), None)
+
+    def _restart(self) -> None:
+        self.close()
+        entries = read(questions.newest(self._root / "data" / "review") / "log.jsonl") if self.answered else []
+        assert self.answered.items() <= {entry.number: entry.act for entry in entries}.items()
+        self._start()
+
+
+@pytest.fixture
+def tab(project: Path, params: Params) -> Iterator[Tab]:
+    """A server on the project with signs enough, and its page."""
+    for part in ("signs", "boxes"):
+        [path] = (project / "prelabels" / part).glob(f"{DRIVE}-*.parquet")
+        rows = [row for row in tables.read(path, f"prelabel_{part}").to_pylist() if row["sign_id"].endswith("/0000")]
+        ids = [key for key in ("sign_id", "box_id") if key in rows[0]]
+        many = [{**row, **{key: row[key].replace("/0000", f"/{n:04d}", 1) for key in ids}} for n in range(DECISIONS) for row in rows]
+        tables.write(path, f"prelabel_{part}", tables.from_rows(f"prelabel_{part}", many))
+    boxes, signs = snapshot.read_prelabels(project / "prelabels", [snapshot.finished(project / "prelabels")[DRIVE]])
+    frames = tables.read(project / "frames" / "frames.parquet", "frames")
+    asked = queue.build(signs, boxes, Verified(), Queue(frame_share=0.0), frames)
+    tables.write(project / "queue" / "queue.parquet", "queue", asked)
+    (project.parent / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
+    opened = Tab(project.parent, np.random.default_rng(0))
+    yield opened
+    opened.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_killed_server_takes_no_answer_with_it_and_none_is_there_twice(tab: Tab, project: Path, taxonomy: Taxonomy) -> None:
+    moments = set(np.random.default_rng(1).choice(DECISIONS, KILLS, replace=False).tolist())
+    for number in range(DECISIONS):
+        tab.decide(killed=number in moments)
+    assert tab.kills == KILLS
+    assert tab.unanswered > 0  # some died in the middle of a request
+    live, progress = tab.get("/api/history?size=500"), tab.get("/api/progress")
+    tab.close()
+    folder = questions.newest(project / "review")
+    entries = read(folder / "log.jsonl")
+    assert {entry.number: entry.act for entry in entries} == tab.answered
+    assert {(entry.annotator, entry.seconds) for entry in entries} == {("ann", 1.5)}
+    desk = Desk(folder, taxonomy)
+    said = {item_id: [given.answer for given in desk.answers(item_id)] for item_id in desk.real()}
+    assert len(said) == DECISIONS
+    assert said == {answer.item_id: [answer] for act in tab.answered.values() for answer in act.answers}
+    assert [row.model_dump(mode="json") for row in views.history(desk, None, 500)] == live
+    assert views.progress(desk).model_dump(mode="json") == progress
+    desk.close()
