@@ -1,5 +1,6 @@
 """`signloop review` begins a review once, goes on with what is not published, tells where the page is, and lets go of it at the end."""
 
+import gc
 import socket
 import subprocess
 import sys
@@ -195,6 +196,16 @@ def test_a_second_process_is_told_that_it_is_open(run: Callable[..., list[str]],
     with pytest.raises(DataError, match="this review is open already"):
         run(lambda browser: None)
     desk.close()
+
+
+def test_garbage_is_collected_while_the_page_is_used(run: Callable[..., list[str]], queued: Path, params: Params, told: list[str]) -> None:
+    run(lambda browser: told.append(f"collected: {gc.isenabled()}"))
+    assert told[-1] == "collected: True"
+    desk = Desk(start(queued, params, 0.0, 0.0, told.append), params.taxonomy)
+    with pytest.raises(DataError, match="open already"):
+        run(lambda browser: None)
+    desk.close()
+    assert gc.isenabled()
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_done(run: Callable[..., list[str]], queued: Path, told: list[str]) -> None:

@@ -3,6 +3,7 @@
 Planted signs are questions of a review, never labels: no part of them can be published.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -13,12 +14,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from signloop.core.errors import DataError
-from signloop.core.files import read_json, write_json
+from signloop.core.files import read_json, write_bytes
 from signloop.core.rounds import Verified
 from signloop.core.taxonomy import Taxonomy
 
 Row = Mapping[str, Any]
 IS_SIGN = ("accepted", "relabelled", "moved", "added")
+USED = ["frame_id", "sign_id", "box_id", "verdict", "class_id", "seen", "x1", "y1", "x2", "y2"]  # of what is verified
 
 
 class _Model(BaseModel):
@@ -90,7 +92,7 @@ def _verified_signs(verified: Verified, frames: Mapping[str, Row]) -> tuple[dict
     """Return boxes that people saw, by physical sign: real ones, and rejected ones."""
     signs: dict[str, list[Row]] = defaultdict(list)
     nothings: dict[str, list[Row]] = defaultdict(list)
-    for row in verified.boxes.to_pylist():
+    for row in verified.boxes.select(USED).to_pylist():
         if row["seen"] and row["frame_id"] in frames:
             if row["verdict"] in IS_SIGN:
                 signs[row["sign_id"] or row["box_id"]].append(row)
@@ -140,7 +142,7 @@ def _wrong_class(right: int | None, proposed: int, taxonomy: Taxonomy, rng: np.r
 
 def write_planted(path: Path, planted: Sequence[Planted]) -> None:
     """Write them beside the questions of a review."""
-    write_json(path, [sign.model_dump() for sign in planted])
+    write_bytes(path, json.dumps([sign.model_dump() for sign in planted], allow_nan=False).encode())  # thousands: no indent, it is slow
 
 
 def read_planted(path: Path) -> dict[str, Planted]:

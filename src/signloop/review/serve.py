@@ -1,12 +1,14 @@
 """A project's data and a person's name enter; the review page runs until they end it."""
 
+import gc
 import secrets
 import socket
 import webbrowser
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pyarrow.compute as pc
 import uvicorn
 
 from signloop.core import tables
@@ -60,7 +62,8 @@ def serve(
     shared = None if share is None else _shared(share, port, data_folder)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:  # asyncio sends at once only if TCP is named
         _listen(listening, port)
-        desk = Desk(start(data_folder, settings, planted, repeats, say), settings.taxonomy)
+        with _all_stays():
+            desk = Desk(start(data_folder, settings, planted, repeats, say), settings.taxonomy)
         try:
             _run(desk, listening, data_folder, recordings_folder, settings, name, shared, after_publish, say, open_browser)
         finally:
@@ -83,6 +86,18 @@ def _shared(name: str, port: int, data_folder: Path) -> Share:
 
 def _hosts(port: int) -> frozenset[str]:
     return frozenset({f"{HOST}:{port}", f"localhost:{port}"})
+
+
+@contextmanager
+def _all_stays() -> Iterator[None]:
+    """Let nobody look for garbage meanwhile: with 100,000 signs that takes as long as making them, and finds nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _listen(listening: socket.socket, port: int) -> None:
@@ -158,11 +173,13 @@ def start(data_folder: Path, settings: Params, planted: float, repeats: float, s
     folder = data_folder / "review" / "reviews" / str(questions.review_id_of(path))
     if folder.exists():
         return folder
-    queue = tables.read(path, "queue").to_pylist()
-    asked = [row for row in queue if row["kind"] == "sign"]
+    queue = tables.read(path, "queue")
+    asked = queue.filter(pc.equal(queue["kind"], "sign")).select(["class_id", "confidence", "reason", "rank"])
     verified = read_rounds(data_folder / "verified")
     chosen: list[plant.Planted] = []
-    if planted and asked:
-        frames = {row["frame_id"]: row for row in tables.read(data_folder / "frames" / "frames.parquet", "frames").to_pylist()}
-        chosen = plant.choose(verified, frames, asked, settings.taxonomy, planted, settings.seed)
+    if planted and asked.num_rows and verified.boxes.num_rows:
+        shown = tables.read(data_folder / "frames" / "frames.parquet", "frames")
+        shown = shown.filter(pc.is_in(shown["frame_id"], verified.boxes["frame_id"].combine_chunks()))
+        frames = {row["frame_id"]: row for row in shown.to_pylist()}
+        chosen = plant.choose(verified, frames, asked.to_pylist(), settings.taxonomy, planted, settings.seed)
     return questions.begin(data_folder, data_folder / "review", verified, chosen, repeats, settings.seed)
