@@ -75,7 +75,10 @@ WATCH = """(() => {
   for (const settled of ["load", "error"]) {
     document.addEventListener(settled, ({ target }) => {
       const url = target.getAttribute?.("href") ?? target.getAttribute?.("src");
-      if (url) loaded.set(url, performance.now());
+      if (!url) return;
+      loaded.delete(url);
+      loaded.set(url, performance.now());
+      if (loaded.size > 1000) loaded.delete(loaded.keys().next().value);
     }, true);
   }
   const until = (isDone, then) => {
@@ -248,29 +251,60 @@ def search_keys(name: str, classes: Sequence[Row]) -> list[str]:
     return min(ways, key=len)
 
 
-class Person:
-    """Works through the page.
+class Hands:
+    """Presses keys on the page, and measures until the next item is painted.
 
     Args:
         page: opened, with `WATCH` in it.
-        truth: what they see in the pictures.
 
     Attributes:
-        count: what they did.
+        count: what was done.
     """
 
-    def __init__(self, page: Page, truth: Truth) -> None:
-        self.page, self.truth, self.count = page, truth, Count()
+    def __init__(self, page: Page) -> None:
+        self.page, self.count = page, Count()
         page.wait_for_selector("section")
         self._base = page.evaluate("location.origin")
-        self._classes = self.get("/api/about")["classes"]
-        self._name_of = {c["id"]: c["name"] for c in self._classes}
 
     def get(self, path: str) -> Any:
         """Read what the page reads."""
         answer = self.page.request.get(self._base + path)
         assert answer.ok, answer.text()
         return answer.json()
+
+    def _press(self, view: str, key: str) -> None:
+        self.page.keyboard.press(key)
+        self.count.presses[view] += 1
+
+    def _timed(self, view: str, key: str) -> None:
+        """Press a key that decides, and wait until the next item is painted."""
+        self.page.evaluate("(view) => window.person.arm(view)", view)
+        self._press(view, key)
+        self.count.waits_ms[view].append(self.page.evaluate("window.person.painted"))
+
+    def _is_at(self, view: str) -> None:
+        """Wait until a view is open."""
+        self.page.wait_for_selector(f"nav a[href='#{view}'][aria-current=page]")
+
+    def _is_done(self, view: str) -> bool:
+        """Wait until something is painted; tells whether nothing waits in the view."""
+        self.page.wait_for_function("(view) => window.person.ready(view)", arg=view)
+        return bool(self.page.evaluate("window.person.isEmpty()"))
+
+
+class Person(Hands):
+    """Works through the page.
+
+    Args:
+        page: opened, with `WATCH` in it.
+        truth: what they see in the pictures.
+    """
+
+    def __init__(self, page: Page, truth: Truth) -> None:
+        super().__init__(page)
+        self.truth = truth
+        self._classes = self.get("/api/about")["classes"]
+        self._name_of = {c["id"]: c["name"] for c in self._classes}
 
     def work(self) -> str:
         """Do the whole review, and publish it; returns what the page says of it."""
@@ -428,25 +462,6 @@ class Person:
         self.page.keyboard.press("p")
         self.page.wait_for_function("() => document.querySelector('.published').textContent.includes('round_')")
         return self.page.locator(".published").inner_text()
-
-    def _press(self, view: str, key: str) -> None:
-        self.page.keyboard.press(key)
-        self.count.presses[view] += 1
-
-    def _timed(self, view: str, key: str) -> None:
-        """Press a key that decides, and wait until the next item is painted."""
-        self.page.evaluate("(view) => window.person.arm(view)", view)
-        self._press(view, key)
-        self.count.waits_ms[view].append(self.page.evaluate("window.person.painted"))
-
-    def _is_at(self, view: str) -> None:
-        """Wait until a view is open."""
-        self.page.wait_for_selector(f"nav a[href='#{view}'][aria-current=page]")
-
-    def _is_done(self, view: str) -> bool:
-        """Wait until something is painted; tells whether nothing waits in the view."""
-        self.page.wait_for_function("(view) => window.person.ready(view)", arg=view)
-        return bool(self.page.evaluate("window.person.isEmpty()"))
 
 
 def _mark(right: Right, proposed: int | None) -> str:
