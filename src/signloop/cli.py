@@ -45,7 +45,7 @@ def params(
 
 @app.command()
 def demo(
-    seeded: Annotated[int, typer.Option(min=1, help="Recordings that arrive with verified labels.")] = 24,
+    seeded: Annotated[int, typer.Option(min=1, help="Recordings that arrive with verified labels.")] = 48,
     unlabelled: Annotated[int, typer.Option(min=1, help="Recordings without labels; one of them has no sign.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
     remove: Annotated[bool, typer.Option("--remove", help="Take everything out that the demo made.")] = False,
