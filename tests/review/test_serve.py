@@ -275,7 +275,7 @@ from signloop.review.serve import serve
 root = Path(sys.argv[1])
 serve(
     root / "data", root / "data" / "recordings", load(root / "params.yaml"), name="ann", port=int(sys.argv[2]), planted=0.0, repeats=0.0,
-    after_publish=lambda: None, say=lambda text: print(text, flush=True), open_browser=False,
+    share=None, after_publish=lambda: None, say=lambda text: print(text, flush=True), open_browser=False,
 )
 """
 DECISIONS, KILLS = 500, 50
@@ -308,7 +308,8 @@ class Tab:
         command = [sys.executable, "-c", SERVER, str(self._root), str(self._port)]
         self._server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._server.stdout is not None
-        link = next(line.strip() for line in self._server.stdout if line.startswith("http"))
+        link = next((line.strip() for line in self._server.stdout if line.startswith("http")), None)
+        assert link is not None, "the server did not start"
         base = f"http://127.0.0.1:{self._port}"
         self._client = httpx2.Client(base_url=base, headers={"origin": base}, timeout=20, follow_redirects=True)
         assert self._client.get(link).status_code == 200
