@@ -2,7 +2,7 @@
 
 As a command it measures the page on a project's own queue:
 
-    python tests/browser/person.py PROJECT TRUTH.json [--port 8765] [--json FILE]
+    python -m tests.browser.person PROJECT TRUTH.json [--port 8765] [--json FILE]
 
 PROJECT is a checkout after `dvc repro`; the recordings that wait must be in the truth, or verified already. It uses the system's
 Chromium, decides everything, publishes, compares the round with what it decided, and prints the figures.

@@ -1,6 +1,6 @@
 """Measures the review page at the size it is meant for, in a real browser: a long queue of signs on frames as a camera gives them.
 
-    python tests/browser/scale.py [--signs 5000] [--decisions 2000] [--most 100000] [--json FILE]
+    python -m tests.browser.scale [--signs 5000] [--decisions 2000] [--most 100000] [--json FILE]
 
 It makes both projects in a temporary folder, runs `signloop review` on them, prints the figures beside what they must be, and fails if
 one of them is missed. What runs beside it makes it slower: the load is printed too.
@@ -27,10 +27,6 @@ from numpy.typing import NDArray
 from playwright.sync_api import Page, Playwright, sync_playwright
 from rich.console import Console
 from rich.table import Table
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))  # `tests` as the test runner finds it
-
 from tests.browser.person import KEYS, MOST_WAIT_MS, QUIET, SCREEN, WATCH, Hands, Server, chromium, free_port, served
 
 from signloop.core import tables
