@@ -13,7 +13,7 @@ import pytest
 from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.core.params import Data, Queue
-from signloop.core.rounds import Verified, read_rounds
+from signloop.core.rounds import Verified, publish_round, read_rounds
 from signloop.core.taxonomy import Taxonomy
 from signloop.review import questions, queue, snapshot
 from signloop.review.desk import Desk
@@ -375,6 +375,130 @@ def test_a_changed_mind_wins(queued: Path, desk: Desk, do: Do, publish_all: Publ
     do(desk, said(sign(desk, 0), SQUARE))
     publish_all(desk)
     assert set(read_rounds(queued / "verified").boxes["class_id"].to_pylist()) == {SQUARE}
+
+
+def asked_again(queued: Path) -> set[str]:
+    """The signs that a queue built now asks."""
+    boxes, signs = snapshot.read_prelabels(queued / "prelabels", list(snapshot.finished(queued / "prelabels").values()))
+    frames = tables.read(queued / "frames" / "frames.parquet", "frames")
+    return {
+        str(i) for i in queue.build(signs, boxes, read_rounds(queued / "verified"), Queue(frame_share=0.0), frames)["sign_id"].to_pylist()
+    }
+
+
+def test_what_is_taken_back_after_it_was_published_is_no_truth_any_more(
+    queued: Path, desk: Desk, do: Do, publish_all: PublishAll, data: Data
+) -> None:
+    do(desk, said(sign(desk, 1), SQUARE))
+    do(desk, said(sign(desk, 0), CIRCLE))
+    publish_all(desk)
+    assert f"{DRIVE}/{MODEL}/0000" not in asked_again(queued)
+    desk.undo("ann", 1.0)
+    report = publish_review(desk, queued / "verified", data)
+    assert str(report) == "round_002-ann: 1 decided; 0 of 0 searched frames complete; boxes: 5 accepted; 5 more taken back"
+    verified = read_rounds(queued / "verified")
+    now = {(row["sign_id"][-4:], row["verdict"], row["class_id"], row["seen"]) for row in verified.boxes.to_pylist()}
+    assert now == {("0000", "unsure", None, False), ("0001", "accepted", SQUARE, False), ("0001", "accepted", SQUARE, True)}
+    assert f"{DRIVE}/{MODEL}/0000" in asked_again(queued)
+    assert publish_review(desk, queued / "verified", data).path == report.path
+    desk.undo("ann", 1.0, again=True)
+    publish_all(desk)
+    assert {(row["round"], row["class_id"]) for row in read_rounds(queued / "verified").boxes.to_pylist()} == {(3, CIRCLE), (3, SQUARE)}
+
+
+def test_all_can_be_taken_back_after_it_was_published(queued: Path, desk: Desk, do: Do, publish_all: PublishAll, data: Data) -> None:
+    do(desk, said(sign(desk, 0), CIRCLE), "ann")
+    do(desk, said(sign(desk, 0), SQUARE), "bob")  # a disputed box, too
+    do(desk, drawn((4, True), (3, False)), "bob")
+    do(desk, Sweep(item_id=frame(desk, 2), complete=True), "ann")
+    publish_all(desk)
+    for who in ("ann", "ann", "bob", "bob"):
+        desk.undo(who, 1.0)
+    report = publish_review(desk, queued / "verified", data)
+    assert (report.signs, report.frames, report.taken_back) == (0, 0, 7)
+    verified = read_rounds(queued / "verified")
+    assert {(row["verdict"], row["class_id"], row["seen"]) for row in verified.boxes.to_pylist()} == {("unsure", None, False)}
+    assert (verified.boxes.num_rows, verified.disputed.num_rows) == (7, 0)
+    assert questions.unpublished(queued / "review") == []
+    assert publish_review(desk, queued / "verified", data).path == report.path
+
+
+def test_a_frame_that_is_no_longer_complete_is_published_as_such(queued: Path, desk: Desk, do: Do, publish_all: PublishAll) -> None:
+    for number in (0, 1, 3):
+        do(desk, said(sign(desk, number), seen=(2,)))
+    do(desk, Sweep(item_id=frame(desk, 2), complete=True))
+    do(desk, Sweep(item_id=frame(desk, 4), complete=True))
+    publish_all(desk)
+
+    def complete() -> set[str]:
+        return {row["frame_id"] for row in read_rounds(queued / "verified").frames.to_pylist() if row["complete"]}
+
+    assert complete() == {f"{DRIVE}/000002", f"{DRIVE}/000004"}
+    desk.undo("ann", 1.0)  # the search of frame 4
+    publish_all(desk)
+    assert complete() == {f"{DRIVE}/000002"}
+    do(desk, Split(item_id=sign(desk, 0), index=3, new_id=NEW))  # both parts have no answer any more
+    publish_all(desk)
+    assert complete() == set()
+    verdicts = {
+        row["box_id"][-11:]: row["verdict"] for row in read_rounds(queued / "verified").boxes.to_pylist() if "/0000/" in row["box_id"]
+    }
+    assert set(verdicts.values()) == {"unsure"}
+    do(desk, said(sign(desk, 0), seen=(2,)))
+    publish_all(desk)
+    verdicts = {
+        row["box_id"][-6:]: row["verdict"] for row in read_rounds(queued / "verified").boxes.to_pylist() if "/0000/" in row["box_id"]
+    }
+    assert verdicts == {f"00000{i}": "accepted" if i < 3 else "unsure" for i in range(5)}
+    assert complete() == {f"{DRIVE}/000002"}
+
+
+def test_what_others_have_said_since_is_not_taken_back_with_an_older_answer(
+    queued: Path, desk: Desk, do: Do, publish_all: PublishAll, data: Data
+) -> None:
+    do(desk, said(sign(desk, 0), CIRCLE))
+    do(desk, said(sign(desk, 2), CIRCLE, seen=(0,)))
+    publish_all(desk)
+    path = next((queued / "verified").glob("round_001*"))
+    other = [row for row in tables.read(path / "boxes.parquet", "verified_boxes").to_pylist() if "/0000/" in row["box_id"]]
+    publish_round(
+        queued / "verified",
+        label="bob",
+        boxes=tables.from_rows("verified_boxes", [{**row, "annotator": "bob", "class_id": SQUARE} for row in other]),
+        frames=tables.from_rows("verified_frames", [{"round": -1, "frame_id": f"{DRIVE}/000000", "annotator": "bob", "complete": True}]),
+        units={DRIVE: "video"},
+        val_share=data.val_share,
+        test_share=data.test_share,
+        meta={"source": "coco"},
+    )
+    for _ in range(2):
+        desk.undo("ann", 1.0)
+    report = publish_review(desk, queued / "verified", data)
+    assert report.taken_back == 1  # sign 2 in frame 1: bob's complete frame 0 says nothing of it there
+    verified = read_rounds(queued / "verified")
+    assert {row["class_id"] for row in verified.boxes.to_pylist() if "/0000/" in row["box_id"]} == {SQUARE}
+    assert [row["complete"] for row in verified.frames.to_pylist()] == [True]
+
+
+def test_what_was_only_said_again_from_older_rounds_stays_when_the_search_is_taken_back(
+    queued: Path, open_desk: OpenDesk, desk: Desk, do: Do, publish_all: PublishAll, data: Data
+) -> None:
+    for number in range(4):
+        do(desk, said(sign(desk, number), seen=(0, 2)))
+    publish_all(desk)
+    boxes, signs = snapshot.read_prelabels(queued / "prelabels", list(snapshot.finished(queued / "prelabels").values()))
+    frames = tables.read(queued / "frames" / "frames.parquet", "frames")
+    asked = queue.build(signs, boxes, read_rounds(queued / "verified"), Queue(frame_share=1.0), frames)
+    tables.write(queued / "queue" / "queue.parquet", "queue", asked)
+    before = {row["box_id"]: row["class_id"] for row in read_rounds(queued / "verified").boxes.to_pylist()}
+    later = open_desk()
+    do(later, Sweep(item_id=item_id_of(later.questions.review_id, f"frame:{DRIVE}/000002"), complete=True))
+    publish_all(later)
+    later.undo("ann", 1.0)
+    assert publish_review(later, queued / "verified", data).taken_back == 0
+    verified = read_rounds(queued / "verified")
+    assert {row["box_id"]: row["class_id"] for row in verified.boxes.to_pylist()} == before
+    assert not any(verified.frames["complete"].to_pylist())
 
 
 def test_people_who_disagree_leave_the_truth_and_return_to_the_queue(

@@ -235,7 +235,15 @@ def test_the_review_worked_on_last_is_the_one_to_publish(queued: Path, open_desk
     assert questions.unpublished(queued / "review") == [desk.questions.folder]
     for _ in range(2):
         desk.undo("ann", 1.0)
-    assert questions.unpublished(queued / "review") == []  # nothing is decided: a new queue need not wait for it
+    assert questions.unpublished(queued / "review") == [desk.questions.folder]  # a round says what was taken back
+    questions.mark_published(desk.questions.folder, len(desk.entries))
+    assert questions.unpublished(queued / "review") == []
+
+
+def test_a_review_in_which_all_was_taken_back_waits_for_nothing(queued: Path, desk: Desk, do: Do) -> None:
+    do(desk, said(sign(desk.questions, DRIVE, 0)))
+    desk.undo("ann", 1.0)
+    assert questions.unpublished(queued / "review") == []
 
 
 def test_the_name_of_a_review_is_that_of_its_queue(queued: Path, desk: Desk) -> None:

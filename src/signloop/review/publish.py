@@ -8,18 +8,22 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from signloop.core import tables
 from signloop.core.boxes import clip
 from signloop.core.errors import DataError
+from signloop.core.files import read_json
 from signloop.core.params import Data
-from signloop.core.rounds import publish_round
+from signloop.core.rounds import publish_round, read_rounds, round_folders
 from signloop.core.taxonomy import Taxonomy
 from signloop.formats.coco import Coco, CocoBox, read_coco
 from signloop.formats.problems import Problems
 from signloop.review import snapshot as snapshots
 from signloop.review.desk import Desk
 from signloop.review.log import Answer
-from signloop.review.questions import mark_published
+from signloop.review.questions import Row, mark_published
 from signloop.review.snapshot import Snapshot
 from signloop.review.state import Given
 from signloop.review.verdicts import CorrectedBox, compare
@@ -89,7 +93,8 @@ class ReviewReport:
     Attributes:
         signs: decided signs.
         frames: frames that were searched; `complete` of them have all signs marked.
-        counts: boxes by verdict.
+        counts: boxes by verdict, without those taken back.
+        taken_back: boxes that an earlier publication of the review speaks of, and that have no answer now.
         path: folder of the round; an older one if it says the same.
     """
 
@@ -97,19 +102,22 @@ class ReviewReport:
     frames: int
     complete: int
     counts: Mapping[str, int]
+    taken_back: int
     path: Path
 
     def __str__(self) -> str:
         said = ", ".join(f"{number} {verdict}" for verdict, number in self.counts.items() if number)
-        return f"{self.path.name}: {self.signs} decided; {self.complete} of {self.frames} searched frames complete; boxes: {said or 'none'}"
+        back = f"; {self.taken_back} more taken back" if self.taken_back else ""
+        searched = f"{self.complete} of {self.frames} searched frames complete"
+        return f"{self.path.name}: {self.signs} decided; {searched}; boxes: {said or 'none'}{back}"
 
 
 def publish_review(desk: Desk, verified_folder: Path, data: Data) -> ReviewReport:
     """Make a verified round of all that is decided in a review; what is open stays open.
 
     A sign's answer goes to each of its boxes; `seen` are those that were on the screen. A searched frame is complete once every sign in
-    it is decided; what older rounds know there is said again with it, for a complete frame replaces them. Planted signs and repeats are
-    no labels.
+    it is decided; what older rounds know there is said again with it, for a complete frame replaces them. What an earlier publication
+    said and the person has taken back since is taken back in the round, too. Planted signs and repeats are no labels.
 
     Args:
         desk: the review.
@@ -126,6 +134,10 @@ def publish_review(desk: Desk, verified_folder: Path, data: Data) -> ReviewRepor
         frames = [row for item_id, swept in desk.state.swept.items() for row in _frame_rows(desk, item_id, swept.complete)]
         said = {(row["box_id"], row["annotator"]) for row in rows}
         rows += [row for row in _known_rows(desk, frames) if (row["box_id"], row["annotator"]) not in said]
+        boxes_back, frames_back = _taken_back(desk, verified_folder, rows, frames)
+    counts, complete = Counter(row["verdict"] for row in rows), sum(row["complete"] for row in frames)
+    searched = len(frames)
+    rows, frames = [*rows, *boxes_back], [*frames, *frames_back]
     if not rows and not frames:
         raise DataError("nothing is decided in this review yet", where=desk.questions.folder)
     kinds = {recording_id: about["kind"] for recording_id, about in desk.questions.recordings.items()}
@@ -143,9 +155,39 @@ def publish_review(desk: Desk, verified_folder: Path, data: Data) -> ReviewRepor
         meta={"source": "review", "review_id": desk.questions.review_id, "snapshot_id": desk.questions.review_id},
     )
     mark_published(desk.questions.folder, entries)
-    counts = Counter(row["verdict"] for row in rows)
-    complete = sum(row["complete"] for row in frames)
-    return ReviewReport(len(signs), len(frames), complete, {v: counts[v] for v in tables.VERDICTS}, path)
+    return ReviewReport(len(signs), searched, complete, {v: counts[v] for v in tables.VERDICTS}, len(boxes_back), path)
+
+
+def _taken_back(desk: Desk, verified_folder: Path, rows: Sequence[Row], frames: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Return rows of boxes and of frames of which an earlier publication of this review speaks and this one says nothing.
+
+    Without them the older verdict would stand. A box becomes `unsure`, which teaches nothing, and not `seen`, so that its sign is asked
+    again; a frame is no longer complete. What others have said since stands, and so does what was only said again from older rounds.
+    The same rows come of the round that holds them already.
+    """
+    about = {number: read_json(path / "round.json")["meta"] for number, path in round_folders(verified_folder).items()}
+    own = {number for number, meta in about.items() if meta.get("review_id") == desk.questions.review_id}
+    if not own:
+        return [], []
+    verified = read_rounds(verified_folder)
+    said = {row["box_id"] for row in [*rows, *(row for of_frame in desk.questions.known.values() for row in of_frame)]}
+    replaced = {row["frame_id"] for row in frames if row["complete"]}  # by what is said of them now
+    open_now: Row = {"round": -1, "verdict": "unsure", "class_id": None, "seen": False, "seconds": None, "verified_at": datetime.now(UTC)}
+    boxes: dict[str, Row] = {}
+    for row in [*_of_rounds(verified.boxes, own), *_of_rounds(verified.disputed, own)]:
+        if row["box_id"] not in said and row["frame_id"] not in replaced:
+            boxes.setdefault(row["box_id"], {**row, **open_now})
+    searched = {row["frame_id"] for row in frames}
+    complete = set(verified.frames.filter(verified.frames["complete"])["frame_id"].to_pylist())
+    whose = {row["frame_id"]: row["annotator"] for row in boxes.values() if row["frame_id"] in complete}
+    whose |= {row["frame_id"]: row["annotator"] for row in _of_rounds(verified.frames, own)}
+    incomplete = [{"round": -1, "frame_id": f, "annotator": who, "complete": False} for f, who in whose.items() if f not in searched]
+    return list(boxes.values()), incomplete
+
+
+def _of_rounds(table: pa.Table, numbers: set[int]) -> list[Row]:
+    rows: list[Row] = table.filter(pc.is_in(table["round"], pa.array(sorted(numbers), pa.int32()))).to_pylist()
+    return rows
 
 
 def _sign_rows(desk: Desk, item_id: str, given: Given) -> list[dict[str, Any]]:

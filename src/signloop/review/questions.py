@@ -158,12 +158,13 @@ def mark_published(folder: Path, entries: int) -> None:
 def unpublished(review_folder: Path) -> list[Path]:
     """Return the reviews with decisions that are in no round yet, the one that was worked on last first.
 
-    One in which all was taken back has nothing to publish, and nothing to wait for.
+    One in which all was taken back before it was published has nothing to publish, and nothing to wait for.
     """
     found = []
     for log in (review_folder / "reviews").glob("*/log.jsonl"):
         note, entries = log.parent / "published.json", read(log)
-        if active(entries) and len(entries) > (int(read_json(note)["entries"]) if note.exists() else 0):
+        published = int(read_json(note)["entries"]) if note.exists() else 0
+        if len(entries) > published and (published or active(entries)):
             found.append(log)
     return [log.parent for log in sorted(found, key=lambda path: -path.stat().st_mtime)]
 
