@@ -156,9 +156,15 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def serve(project: Path) -> Iterator[Callable[..., person.Server]]:
-    """A function (port=0, *options) that runs `signloop review` on the project, without planted mistakes and repeats, until the end."""
-    fixed = ("--planted", "0", "--repeats", "0")
+def repeats() -> float:
+    """The share of the signs that are asked a second time."""
+    return 0.0
+
+
+@pytest.fixture
+def serve(project: Path, repeats: float) -> Iterator[Callable[..., person.Server]]:
+    """A function (port=0, *options) that runs `signloop review` on the project, without planted mistakes, until the test ends."""
+    fixed = ("--planted", "0", "--repeats", str(repeats))
     with ExitStack() as running:
         yield lambda port=0, *more: running.enter_context(person.served(project, port or person.free_port(), *fixed, *more))
 

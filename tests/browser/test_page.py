@@ -15,7 +15,8 @@ from tests.browser.conftest import CIRCLE, DRIVE, EVIL, HEART, HOSTILE, INDICES,
 
 from signloop.core.rounds import read_rounds
 from signloop.review import log
-from signloop.review.log import Add, Decide, Entry, Fix, Split, Sweep, Undo
+from signloop.review.log import Add, Decide, Entry, Fix, Merge, Split, Sweep, Undo
+from signloop.review.questions import Questions, newest
 
 pytestmark = pytest.mark.browser
 Entries = Callable[..., list[Entry]]
@@ -185,7 +186,7 @@ def test_a_box_is_fixed_by_keys(page: Page, entries: Entries, item_of: ItemOf) -
     assert boxes[1]["xyxy"] != list(box(8, 1))  # the frames around follow
 
 
-def test_a_track_of_two_signs_is_split(page: Page, entries: Entries, item_of: ItemOf, troubles: list[str]) -> None:
+def test_a_track_of_two_signs_is_split(page: Page, entries: Entries, item_of: ItemOf) -> None:
     item_id = item_of(sign_id(DRIVE, 8))
     go(page, "single")
     shown(page, item_id)
@@ -201,9 +202,22 @@ def test_a_track_of_two_signs_is_split(page: Page, entries: Entries, item_of: It
     press(page, "1")
     stored(page)
     assert answers(entries(3)) == {item_id: ("nothing", None), split.new_id: ("sign", SQUARE)}
-    gone = f"404 {page.url.split('#')[0]}pictures/crop/{item_id}/"  # small pictures asked for before the split, of what is split off
-    assert all(trouble.startswith(gone) or "404 (Not Found)" in trouble for trouble in troubles)
-    troubles.clear()
+
+
+def test_a_tab_that_does_not_know_of_a_split_yet_shows_all_its_pictures(
+    page: Page, new_tab: Callable[[], Page], entries: Entries, item_of: ItemOf
+) -> None:
+    item_id, other = item_of(sign_id(DRIVE, 8)), new_tab()
+    other.route("**/pictures/crop/**", lambda route: route.continue_() if len(entries()) else route.abort("failed"))
+    go(other, "single")
+    shown(other, item_id)
+    other.unroute("**/pictures/crop/**")
+    go(page, "single")
+    shown(page, item_id)
+    press(page, "ArrowRight", "s")
+    page.wait_for_selector(".toasts >> text=Split")
+    answer = other.evaluate("(id) => fetch(`/pictures/crop/${id}/6.jpg?side=96&v=0`).then((one) => one.status)", item_id)
+    assert answer == 200
 
 
 def test_a_missed_sign_is_drawn_and_named(page: Page, entries: Entries, item_of: ItemOf) -> None:
@@ -227,6 +241,230 @@ def test_a_missed_sign_is_drawn_and_named(page: Page, entries: Entries, item_of:
     assert (added.recording_id, added.class_id, [placed.index for placed in added.boxes]) == (DRIVE, HEART, [4])
     assert added.boxes[0].xyxy == pytest.approx(MISSED, abs=2)
     assert added.boxes[0].seen
+
+
+LATE = """(() => {
+  const real = window.fetch;
+  window.fetch = async (path, ...options) => {
+    const answer = await real(path, ...options);
+    if (path.includes("/api/single")) await new Promise((go) => setTimeout(go, 300));
+    return answer;
+  };
+})();"""
+DECIDE_BUT_ONE = """async (last) => {
+  for (;;) {
+    const open = await (await fetch("/api/single?size=50")).json();
+    const other = open.find(({ card }) => card.item_id !== last);
+    if (!other) return;
+    const { item_id, version } = other.card;
+    const act = { act: "decide", view: "single", answers: [{ item_id, verdict: "nothing", class_id: null, seen: [] }] };
+    const body = JSON.stringify({ act, based_on: { [item_id]: version }, seconds: 1 });
+    await fetch("/api/acts", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  }
+}"""
+OTHER_THAN = """(id) => {
+    const shown = JSON.parse(Object.entries(sessionStorage).find(([key]) => key.endsWith(".single"))[1]);
+    return shown !== id && (shown !== null || !document.querySelector("section.single > .empty").hidden);
+}"""
+
+
+@pytest.mark.parametrize("repeats", [0.5])
+def test_a_sign_that_is_asked_again_after_the_last_answer_is_shown(page: Page, project: Path, entries: Entries, item_of: ItemOf) -> None:
+    items = Questions(newest(project / "data" / "review")).items.values()
+    again = next(question for question in items if question.kind == "repeat")
+    last = next(question.item_id for question in items if question.kind == "sign" and question.source_id == again.source_id)
+    page.evaluate(DECIDE_BUT_ONE, last)
+    page.add_init_script(LATE)
+    page.reload()
+    page.wait_for_selector("section h1")
+    go(page, "single")
+    shown(page, last)
+    press(page, "x")  # while what comes next is asked for
+    page.wait_for_function(OTHER_THAN, arg=last)
+    shown(page, again.item_id)
+    press(page, "x")
+    page.wait_for_selector("section.single > .empty:visible")
+    stored(page)
+    assert page.request.get(page.url.split("#")[0] + "api/progress").json()["signs_open"] == 0
+    assert answers(entries())[again.item_id] == ("nothing", None)
+
+
+def test_the_only_frame_left_comes_again_when_it_is_left_for_later(page: Page, entries: Entries) -> None:
+    go(page, "sweep")
+    frame = wait_for_frame(page)
+    for _ in range(5):
+        press(page, "Enter")
+        before, frame = frame, wait_for_frame(page, frame)
+        assert frame not in (None, before)
+    press(page, "n")
+    stored(page)
+    page.wait_for_timeout(300)
+    assert wait_for_frame(page) == frame
+    press(page, "Enter")
+    assert wait_for_frame(page, frame) is None
+    assert len(entries(6)) == 6
+
+
+def test_what_another_tab_took_back_is_asked_here_again(page: Page, new_tab: Callable[[], Page], entries: Entries) -> None:
+    sheet(page, "circle")
+    press(page, "Enter")
+    sheet(page, HOSTILE)
+    stored(page)
+    other = new_tab()
+    press(other, "z")
+    entries(2)
+    page.locator("nav.sheets button").nth(0).click()
+    sheet(page, "circle")
+    assert len(marks(page)) == 5
+
+
+def test_a_class_is_found_by_its_name_before_those_of_a_group_of_that_name(page: Page) -> None:
+    names = ["crossing", "a cross", "criss-cross", "cross", "moon", "encrossed"]
+
+    def rename(route: Route) -> None:
+        about = route.fetch().json()
+        about["classes"] = [
+            {"id": i, "name": name, "group": "cross" if name == "moon" else "none", "has_picture": False} for i, name in enumerate(names)
+        ]
+        route.fulfill(json=about)
+
+    page.route("**/api/about", rename)
+    page.reload()
+    page.wait_for_selector("section h1")
+    go(page, "single")
+    title(page, "What shape is this?")
+    press(page, "/")
+    assert page.locator(".chooser li").all_inner_texts() == names
+    page.keyboard.type("Cross")
+    assert page.locator(".chooser li").all_inner_texts() == ["cross", "crossing", "a cross", "criss-cross", "encrossed", "moon"]
+    assert page.locator(".chooser li[aria-selected=true]").inner_text() == "cross"
+    page.keyboard.type(" a")
+    assert page.locator(".chooser li").all_inner_texts() == ["a cross"]
+    press(page, "Escape")
+    assert page.locator(".chooser li").all_inner_texts() == names
+
+
+def test_two_tracks_of_one_thing_are_merged(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    item_id, host = item_of(sign_id(DRIVE, 8)), page.url.split("#")[0]
+    go(page, "single")
+    shown(page, item_id)
+    [other_id, *_] = [card["item_id"] for card in page.request.get(f"{host}api/signs/{item_id}/near").json()]
+    press(page, "m")
+    page.wait_for_selector("dialog.merge[open]")
+    press(page, "Escape")  # merges nothing
+    page.wait_for_selector("dialog.merge", state="hidden")
+    assert entries() == []
+    press(page, "m")
+    page.wait_for_selector("dialog.merge[open]")
+    press(page, "1")
+    page.wait_for_selector(".toasts >> text=Merged")
+    assert [entry.act for entry in entries(1)] == [Merge(item_id=item_id, other_id=other_id)]
+    assert page.request.get(f"{host}api/signs/{other_id}").json()["merged_into"] == item_id
+    press(page, "1")
+    page.wait_for_function(
+        "(id) => JSON.parse(Object.entries(sessionStorage).find(([key]) => key.endsWith('.single'))[1]) !== id", arg=item_id
+    )
+    stored(page)
+    assert answers(entries(2)) == {item_id: ("sign", SQUARE)}
+    waiting = [one["card"]["item_id"] for one in page.request.get(f"{host}api/single?size=50").json()]
+    assert len(waiting) == 9
+    assert not {item_id, other_id} & set(waiting)
+    press(page, "z", "z")
+    entries(4)
+    stored(page)
+    assert page.request.get(f"{host}api/signs/{other_id}").json()["merged_into"] is None
+
+
+FOLLOWED = (0, 2, 4, 6, 8)
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept"),
+    [
+        (["Enter"], FOLLOWED),
+        (["ArrowRight", "x", "Enter"], (0, 2, 4)),  # and those beyond it
+        (["ArrowLeft", "ArrowLeft", "x", "ArrowRight", "x", "x", "Enter"], (2, 4, 6, 8)),  # left out, and back again
+        (["Escape"], (4,)),
+    ],
+)
+def test_a_drawn_box_is_followed_and_confirmed_in_the_frames_around(
+    page: Page, entries: Entries, item_of: ItemOf, keys: list[str], kept: tuple[int, ...]
+) -> None:
+    def around(index: int) -> tuple[float, ...]:
+        x1, y1, x2, y2 = box(6, index)
+        return x1 - 8, y1 - 8, x2 + 8, y2 + 8
+
+    page.evaluate("(id) => (location.hash = `sweep/${id}`)", item_of(f"{DRIVE}/000004"))
+    title(page, "without a box here?")
+    drag(page, around(4))
+    title(page, "What shape is in the box?")
+    press(page, "/", *"heart", "Enter")
+    page.wait_for_selector("dialog.follow[open] .strip button")
+    page.wait_for_function("() => [...document.querySelectorAll('dialog.follow img')].every((one) => one.complete && one.naturalWidth)")
+    assert page.locator("dialog.follow .strip button").count() == len(FOLLOWED)
+    press(page, *keys)
+    page.wait_for_selector(".toasts >> text=heart added")
+    [act] = [entry.act for entry in entries(1)]
+    assert isinstance(act, Add)
+    assert (act.recording_id, act.class_id) == (DRIVE, HEART)
+    assert tuple(placed.index for placed in act.boxes) == kept
+    for placed in act.boxes:
+        assert placed.xyxy == pytest.approx(around(placed.index), abs=4)
+        assert placed.seen
+    host = page.url.split("#")[0]
+    for index in FOLLOWED:
+        detail = page.request.get(f"{host}api/frames/{item_of(f'{DRIVE}/{index:06d}')}").json()
+        assert (act.item_id in [sign["item_id"] for sign in detail["signs"]]) == (index in kept)
+
+
+def test_the_name_of_who_decides_is_in_the_log(page: Page, entries: Entries) -> None:
+    press(page, "w")
+    page.keyboard.type("Ann Ö.")
+    press(page, "Enter")
+    page.wait_for_selector("header .who", state="hidden")
+    sheet(page, "circle")
+    press(page, "Enter")
+    sheet(page, HOSTILE)
+    page.reload()
+    sheet(page, HOSTILE)
+    press(page, "w")
+    field = page.locator("section.report .who input")
+    field.wait_for()
+    page.wait_for_selector("section.report tbody >> text=You")
+    assert field.input_value() == "Ann Ö."
+    page.keyboard.type("bob")
+    press(page, "Enter")
+    page.wait_for_selector("section.report tbody >> text=Ann Ö.")
+    go(page, "sheet")
+    sheet(page, HOSTILE)
+    press(page, "Enter")
+    sheet(page, "square")
+    stored(page)
+    assert [entry.annotator for entry in entries(2)] == ["Ann Ö.", "bob"]
+    press(page, "z")  # the last act of bob, not of the other
+    assert entries(3)[2].act == Undo(number=2)
+
+
+def test_an_older_decision_is_taken_back_and_done_again_from_the_history(page: Page, entries: Entries) -> None:
+    for name in ("circle", HOSTILE):
+        sheet(page, name)
+        press(page, "Enter")
+    sheet(page, "square")
+    stored(page)
+    said = answers(entries(2))
+    newer = answers(entries(2)[1:])
+    go(page, "report")
+    older = page.locator("section.report tbody tr").nth(1)
+    older.get_by_role("button", name="take back").click()
+    page.wait_for_selector("section.report tbody >> text=(taken back)")
+    assert entries(3)[2].act == Undo(number=1)
+    assert answers(entries()) == newer
+    assert page.request.get(page.url.split("#")[0] + "api/progress").json()["signs_open"] == 8
+    page.locator("section.report tbody tr").nth(2).get_by_role("button", name="do again").click()
+    page.wait_for_selector("section.report tbody >> text=(done again)")
+    assert entries(4)[3].act == Undo(number=3)
+    assert answers(entries()) == said
+    assert page.request.get(page.url.split("#")[0] + "api/progress").json()["signs_open"] == 3
 
 
 def test_undo_and_redo_go_over_a_reload(page: Page, entries: Entries, item_of: ItemOf) -> None:
@@ -342,6 +580,34 @@ def test_a_conflict_can_be_answered_knowingly(
     assert answers(entries(2)) == {item_id: ("nothing", None)}
     assert all("409" in trouble for trouble in troubles)
     troubles.clear()
+
+
+def test_conflicts_that_arrive_together_are_all_told(page: Page, item_of: ItemOf) -> None:
+    ids = [item_of(sign_id(DRIVE, number)) for number in range(4)]
+    told = page.evaluate(
+        """async ([first, ...rest]) => {
+            const { Conflicts } = await import("/web/conflict.js");
+            const looked = [];
+            const conflicts = new Conflicts((id) => looked.push(id), () => {});
+            const dialog = [...document.querySelectorAll("dialog.conflict")].at(-1);
+            const open = async () => {
+                const isTold = () => dialog.open && dialog.querySelector("button");
+                for (let k = 0; k < 100 && !isTold(); k++) await new Promise((go) => setTimeout(go, 20));
+                return dialog.querySelector("button");
+            };
+            conflicts.add(null, first, "first");
+            (await open()).click(); // closed, though nobody was told of that yet
+            for (const id of rest) conflicts.add(null, id, "another");
+            for (const _ of rest) {
+                await new Promise((go) => setTimeout(go, 100));
+                (await open())?.click();
+            }
+            await new Promise((go) => setTimeout(go, 100));
+            return [looked, dialog.open];
+        }""",
+        ids,
+    )
+    assert told == [ids, False]
 
 
 def test_hostile_names_are_only_text(page: Page, entries: Entries) -> None:

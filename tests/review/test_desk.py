@@ -295,6 +295,16 @@ def test_all_is_there_after_a_restart(queued: Path, open_desk: OpenDesk, do: Do)
     assert again.frames(10) == [i for i in frames if i != frame(again, 0)]
 
 
+def test_a_box_that_was_split_off_is_found_where_it_was_proposed(desk: Desk, do: Do) -> None:
+    whole = sign(desk, 0)
+    do(desk, Fix(item_id=whole, index=0, xyxy=(11.0, 12.0, 31.0, 32.0)))
+    do(desk, Split(item_id=whole, index=2, new_id=NEW))
+    found = {index: None if (box := desk.box(whole, index)) is None else box.tolist() for index in (0, 4, 5)}
+    assert found == {0: [11, 12, 31, 32], 4: [14, 10, 34, 30], 5: None}
+    with pytest.raises(ConflictError, match="there is no such sign"):
+        desk.box("0" * 16, 0)
+
+
 def test_a_damaged_review_does_not_stay_locked(desk: Desk, taxonomy: Taxonomy, do: Do) -> None:
     do(desk, said(sign(desk, 0)))
     desk.close()

@@ -28,7 +28,7 @@ from signloop.demo.signs import CLASSES
 from signloop.review import questions
 from signloop.review.desk import Desk
 from signloop.review.guard import HEADERS
-from signloop.review.log import Answer, Decide, Entry, read
+from signloop.review.log import Answer, Decide, Entry, Split, read
 from signloop.review.pictures import Pictures
 from signloop.review.questions import item_id_of
 from signloop.review.server import create_app
@@ -189,6 +189,12 @@ def test_pictures_come_by_id(page: TestClient, desk: Desk) -> None:
     assert picture(page.get(f"/pictures/frame/{DRIVE}/2").content) == (80, 100, 3)
     region = page.get(f"/pictures/region/{DRIVE}/2.jpg", params={"x1": -1e5, "y1": -1e5, "x2": 1e5, "y2": 1e5})
     assert picture(region.content) == (160, 160, 3)
+
+
+def test_a_crop_that_was_split_off_is_still_given_to_a_page_that_does_not_know_of_it(page: TestClient, desk: Desk) -> None:
+    desk.act("ann", 1.0, {sign(desk, 0): 0}, Split(item_id=sign(desk, 0), index=2, new_id="c" * 16))
+    assert picture(page.get(f"/pictures/crop/{sign(desk, 0)}/4.jpg").content) == (160, 160, 3)
+    assert page.get(f"/pictures/crop/{sign(desk, 0)}/7.jpg").status_code == 404
 
 
 def test_a_class_that_the_demo_draws_has_a_picture(queued: Path) -> None:

@@ -230,6 +230,23 @@ class Desk:
         with self._lock:
             return track(self.questions, self.state.item(item_id))
 
+    def box(self, item_id: str, index: int) -> NDArray[np.float32] | None:
+        """Return the box of a sign in a frame, (4,) px; None if it has none.
+
+        One that was split off meanwhile is still found as it was proposed: a page that does not know of it yet may show it.
+
+        Raises:
+            ConflictError: there is no such sign (any more).
+        """
+        with self._lock:
+            item = self.state.item(item_id)
+            now = track(self.questions, item)
+            sources = [self.questions.shown(span.source_id) for span in item.spans]
+        at = np.flatnonzero(now.indices == index)
+        if len(at):
+            return np.asarray(now.xyxy[int(at[0])], np.float32)
+        return next((box for shown in sources if (box := shown.at(index)) is not None), None)
+
     def question(self, item_id: str) -> Question:
         """Return what is asked of a sign; of one that was split off or added, as of the sign it came from."""
         if item_id in self.questions.items:

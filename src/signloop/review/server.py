@@ -284,13 +284,11 @@ def _picture_routes(desk: Desk, pictures: Pictures) -> APIRouter:
     def crop(item_id: Id, index: Index, side: Side = 160) -> Response:
         """A sign in one frame, square, with some context."""
         _known(desk, item_id, frame=False)
-        track = desk.track(item_id)
-        at = [k for k in range(len(track)) if int(track.indices[k]) == index]
-        if not at:
+        box = desk.box(item_id, index)
+        if box is None:
             raise HTTPException(404, "the sign has no box in this frame")
-        return Response(
-            pictures.crop(desk.question(item_id).recording_id, index, track.xyxy[at[0]], side), media_type="image/jpeg", headers=lasting
-        )
+        content = pictures.crop(desk.question(item_id).recording_id, index, box, side)
+        return Response(content, media_type="image/jpeg", headers=lasting)
 
     @router.get("/frame/{recording_id}/{index}", response_class=FileResponse)
     def frame(recording_id: Id, index: Index) -> FileResponse:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from signloop.demo.signs import CLASSES
@@ -132,15 +133,7 @@ def progress(desk: Desk) -> Progress:
     now = desk.progress()
     done = now.signs - now.signs_open + now.frames - now.frames_open
     left = now.seconds / done * (now.signs_open + now.frames_open) if done else None
-    return Progress(
-        signs=now.signs,
-        signs_open=now.signs_open,
-        frames=now.frames,
-        frames_open=now.frames_open,
-        odd=now.odd,
-        seconds=now.seconds,
-        seconds_left=left,
-    )
+    return Progress(**asdict(now), seconds_left=left)
 
 
 def quality(desk: Desk) -> Quality:

@@ -13,7 +13,8 @@ export class Chooser {
     "aria-label": "Search a class by name", "aria-controls": "classes", "aria-expanded": "true", "aria-autocomplete": "list",
   });
   #list = make("ul", { id: "classes", role: "listbox", "aria-label": "Classes" });
-  #rows;
+  #rows; // in the order of the taxonomy
+  #shown; // those that fit, the best first
   #current = null;
   element = make("div", { className: "chooser" }, this.#input, this.#list);
 
@@ -21,8 +22,11 @@ export class Chooser {
     this.#onChosen = onChosen;
     this.#onLeft = onLeft;
     this.#rows = state.about.classes.map((one) => this.#row(one));
-    this.#list.append(...this.#rows.map((row) => row.node));
-    this.#input.addEventListener("input", () => this.#filter());
+    this.#filter();
+    this.#input.addEventListener("input", () => {
+      this.#filter();
+      this.#point(this.#shown[0]);
+    });
     this.#input.addEventListener("keydown", (event) => this.#key(event));
     this.#input.addEventListener("blur", () => this.#point(null));
   }
@@ -31,7 +35,7 @@ export class Chooser {
   open() {
     this.clear();
     this.#input.focus();
-    this.#point(this.#visible()[0]);
+    this.#point(this.#shown[0]);
   }
 
   /** Forget what was typed. */
@@ -49,17 +53,15 @@ export class Chooser {
     const node = make("li", { id: `class-${one.id}`, role: "option", ariaSelected: "false" }, picture, make("span", { textContent: one.name }));
     node.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the keyboard
     node.addEventListener("click", () => this.#choose(one.id));
-    return { node, id: one.id, words: `${one.name} ${one.group}`.toLowerCase() };
+    return { node, id: one.id, name: one.name.toLowerCase(), group: one.group.toLowerCase() };
   }
 
-  #visible() {
-    return this.#rows.filter((row) => !row.node.hidden);
-  }
-
+  /** Show the classes that fit what is typed, those whose name fits best first. */
   #filter() {
-    const words = this.#input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of this.#rows) row.node.hidden = !words.every((word) => row.words.includes(word));
-    this.#point(this.#visible()[0]);
+    const typed = this.#input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = this.#rows.filter((row) => typed.every((word) => row.name.includes(word) || row.group.includes(word)));
+    this.#shown = fits.sort((a, b) => misfit(a, typed) - misfit(b, typed));
+    this.#list.replaceChildren(...this.#shown.map((row) => row.node));
   }
 
   #point(row) {
@@ -74,8 +76,8 @@ export class Chooser {
   #key(event) {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) {
-      const visible = this.#visible();
-      this.#point(visible[Math.min(Math.max(visible.indexOf(this.#current) + step, 0), visible.length - 1)]);
+      const to = this.#shown.indexOf(this.#current) + step;
+      this.#point(this.#shown[Math.min(Math.max(to, 0), this.#shown.length - 1)]);
     } else if (event.key === "Enter" && this.#current && !event.repeat) this.#choose(this.#current.id);
     else if (event.key === "Escape") {
       this.#leave();
@@ -94,6 +96,15 @@ export class Chooser {
     this.clear();
     this.#input.blur();
   }
+}
+
+/** How far a class's name is from what was typed: it is that, begins so, has a word that begins so, holds it, or only its group does. */
+function misfit({ name }, typed) {
+  const text = typed.join(" ");
+  if (name === text) return 0;
+  if (name.startsWith(text)) return 1;
+  if (typed.every((word) => name.split(/[^\p{L}\p{N}]+/u).some((part) => part.startsWith(word)))) return 2;
+  return typed.every((word) => name.includes(word)) ? 3 : 4;
 }
 
 /** A class's picture; an empty place of the same size if it has none. */

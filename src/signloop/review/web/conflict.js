@@ -9,6 +9,7 @@ export class Conflicts {
   #look;
   #again;
   #waiting = [];
+  #telling = false;
   #words = make("div");
   #buttons = make("div", { className: "buttons" });
   #title = make("h1", { tabIndex: -1 });
@@ -17,21 +18,26 @@ export class Conflicts {
   constructor(look, again) {
     this.#look = look;
     this.#again = again;
-    this.#dialog.addEventListener("close", () => this.#following());
     document.body.append(this.#dialog);
   }
 
   /** Tell of a conflict; `answer` is what the person said, null if they did something else. */
   add(answer, itemId, text) {
     this.#waiting.push({ answer, itemId, text });
-    if (!this.#dialog.open && this.#waiting.length === 1) this.#following();
+    if (!this.#telling) this.#tellAll();
   }
 
-  async #following() {
-    const [conflict] = this.#waiting;
-    if (!conflict) return;
-    const detail = await find(`/api/signs/${conflict.itemId}`);
-    this.#waiting.shift();
+  async #tellAll() {
+    this.#telling = true;
+    while (this.#waiting.length) {
+      const conflict = this.#waiting.shift();
+      this.#show(conflict, await find(`/api/signs/${conflict.itemId}`));
+      await new Promise((resolve) => this.#dialog.addEventListener("close", resolve, { once: true }));
+    }
+    this.#telling = false;
+  }
+
+  #show(conflict, detail) {
     this.#title.textContent = detail ? `Meanwhile: ${origin(detail.card)}` : "This could not be done";
     const told = (answer) => make("li", { textContent: `${person(answer.annotator)}: ${verdict(answer)} (${when(answer.at)})` });
     const given = detail?.card.answers.map(told) ?? [];

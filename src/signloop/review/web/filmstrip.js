@@ -71,7 +71,8 @@ export class Filmstrip {
 
   #place(k) {
     const image = make("img", { alt: "", width: SHOWN, height: SHOWN, draggable: false });
-    const element = make("button", { type: "button", tabIndex: -1 }, image);
+    const element = make("button", { type: "button", tabIndex: -1 }, image, make("span", { className: "gone", textContent: "no picture" }));
+    image.addEventListener("error", () => element.classList.add("missing"));
     image.addEventListener("load", () => this.#boxes[this.#from + k] && this.see(this.#boxes[this.#from + k].index));
     element.addEventListener("click", () => this.step(this.#from + k - this.#at));
     return { element, image };
@@ -84,6 +85,7 @@ export class Filmstrip {
       element.classList.toggle("none", !box);
       element.classList.toggle("at", this.#from + k === this.#at);
       const url = box && crop(this.#card, box.index, SIDE);
+      if (image.getAttribute("src") !== url) element.classList.remove("missing");
       if (!url || (atOnce && !isLoaded(url))) image.removeAttribute("src");
       else if (image.getAttribute("src") !== url) image.src = url;
       element.ariaLabel = box ? `frame at ${moment(box.time_s)}` : "";

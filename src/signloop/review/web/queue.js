@@ -15,7 +15,8 @@ export class Queue {
   #running = false;
   #waiting = [];
   #own = new Map(); // item -> versions that were seen and overtaken by own acts only, and the newest one
-  #answered = new Map(); // item -> verdict
+  #answered = new Map(); // item -> {verdict, job}
+  #settled = 0; // acts, so far
   #onConflict;
   #onRefused;
 
@@ -24,13 +25,12 @@ export class Queue {
     this.#onConflict = onConflict;
     this.#onRefused = onRefused;
     this.#jobs = kept("queue", []).map((job) => ({ ...job, tried: true }));
-    for (const job of this.#jobs) this.#remember(job.act);
+    for (const job of this.#jobs) this.#remember(job);
     this.#run();
   }
 
   /** Do an act; `seen`: item -> version that was on the screen. Resolves with the server's answer; null if it did not come to be. */
   act(act, seen, seconds) {
-    this.#remember(act);
     return this.#add({ act, seen, seconds });
   }
 
@@ -44,14 +44,22 @@ export class Queue {
     return this.#jobs.length ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve();
   }
 
-  /** What the person has said of an item lately; undefined if nothing. */
-  said(itemId) {
-    return this.#answered.get(itemId);
+  /** To be remembered before the server is asked for what is open: its answer knows all that is stored up to now. */
+  get moment() {
+    return this.#settled;
+  }
+
+  /** What the person has said of an item that the server did not know yet at a moment; undefined if nothing. */
+  said(itemId, moment) {
+    const answer = this.#answered.get(itemId);
+    return answer && (answer.job.stored ?? Infinity) > moment ? answer.verdict : undefined;
   }
 
   #add(job) {
     return new Promise((resolve) => {
-      this.#jobs.push({ ...job, reviewer: reviewer(), after: this.#number, tried: false, resolve });
+      const added = { ...job, reviewer: reviewer(), after: this.#number, tried: false, resolve };
+      this.#jobs.push(added);
+      this.#remember(added);
       this.#keep();
       this.#run();
     });
@@ -145,18 +153,21 @@ export class Queue {
 
   #end(job, done) {
     this.#jobs.shift();
+    job.stored = ++this.#settled;
     this.#keep();
     job.resolve?.(done);
   }
 
-  #remember(act) {
+  #remember(job) {
+    const { act } = job;
+    const note = (id, verdict) => {
+      this.#answered.delete(id);
+      this.#answered.set(id, { verdict, job });
+    };
     if (act.act === "split" || act.act === "merge") this.#answered.delete(act.item_id);
-    if (act.act === "merge") this.#answered.set(act.other_id, "merged");
-    if (act.act === "sweep") this.#answered.set(act.item_id, "searched");
-    for (const answer of act.answers ?? []) {
-      this.#answered.delete(answer.item_id);
-      this.#answered.set(answer.item_id, answer.verdict);
-    }
+    if (act.act === "merge") note(act.other_id, "merged");
+    if (act.act === "sweep") note(act.item_id, "searched");
+    for (const answer of act.answers ?? []) note(answer.item_id, answer.verdict);
     forget(this.#answered);
   }
 }

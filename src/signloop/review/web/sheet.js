@@ -116,9 +116,11 @@ export class SheetView {
   /** Read the next cards of a class, but those that are on the screen, or answered and perhaps not stored yet. */
   async #read(id, shown) {
     const size = Math.min(120, this.#fit + shown.length);
+    const { queue } = this.#shared;
+    const since = queue.moment;
     const cards = await get(`/api/sheet?size=${size}${id === null ? "" : `&class_id=${id}`}`);
     const without = new Set(shown.map((card) => card.item_id));
-    return cards.filter((card) => !without.has(card.item_id) && !this.#shared.queue.said(card.item_id)).slice(0, this.#fit);
+    return cards.filter((card) => !without.has(card.item_id) && !queue.said(card.item_id, since)).slice(0, this.#fit);
   }
 
   #show({ id, cards }) {

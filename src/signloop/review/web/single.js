@@ -5,6 +5,7 @@ import { Chooser } from "./chooser.js";
 import { button, make } from "./dom.js";
 import { Filmstrip, loadStrip } from "./filmstrip.js";
 import { Frame } from "./frame.js";
+import { Lane } from "./lane.js";
 import { MergePanel } from "./merge.js";
 import { frame, loadFrame } from "./pictures.js";
 import { Proposals } from "./proposals.js";
@@ -16,17 +17,12 @@ import { className, many, notOne, one, origin, person, verdict, when } from "./w
 const NEAR = 8; // to choose from for a merge, by the keys 1 to 8
 const AHEAD = 3; // whose pictures are loaded
 const READ = 8; // at a time
-const BACK = 500; // that one can go back
 const REST_MS = 300; // after which the small pictures of the next ones are loaded: they cost the server most
 
 /** The single view. `shared`: queue, clock, go(view, id), place(view, id). */
 export class SingleView {
   #shared;
-  #now = null;
-  #next = [];
-  #back = [];
-  #turn = 0;
-  #reading = null;
+  #lane;
   #timer = 0;
   #frame = new Frame({ onShown: () => this.#shownLarge() });
   #strip = new Filmstrip(() => this.#large());
@@ -44,11 +40,21 @@ export class SingleView {
 
   constructor(shared) {
     this.#shared = shared;
+    this.#lane = new Lane(shared, READ, {
+      idOf: (detail) => detail.card.item_id,
+      find: async (id) => {
+        const detail = await find(`/api/signs/${id}`);
+        return detail?.merged_into ? null : detail;
+      },
+      read: (after) => get(`/api/single?size=${READ}${after ? `&after=${after}` : ""}`),
+      show: (detail) => this.#show(detail),
+      ahead: (details) => this.#load(details),
+    });
     const buttons = [
       button(`${notOne()}`, "X", () => this.#answer("nothing")),
       button("cannot tell", "U", () => this.#answer("unsure")),
       button("later", "N", () => this.#skip()),
-      button("back", "⌫", () => this.#goBack()),
+      button("back", "⌫", () => this.#lane.back()),
       button("fix the box", "B", () => this.#fix()),
       button("split here", "S", () => this.#split()),
       button("merge …", "M", () => this.#near()),
@@ -68,6 +74,11 @@ export class SingleView {
     this.bindings = this.#keys();
   }
 
+  /** The sign on the screen. */
+  get #now() {
+    return this.#lane.now;
+  }
+
   #keys() {
     const editing = (run, otherwise) => (key) => (this.#frame.edited ? run(key) : otherwise(key));
     return [
@@ -77,7 +88,7 @@ export class SingleView {
       { keys: ["x"], text: `it is ${notOne()}`, run: () => this.#answer("nothing") },
       { keys: ["u"], text: "cannot tell", run: () => this.#answer("unsure") },
       { keys: ["n"], text: "later: go on without an answer", run: () => this.#skip() },
-      { keys: ["Backspace"], text: "back to the one before", run: () => this.#goBack() },
+      { keys: ["Backspace"], text: "back to the one before", run: () => this.#lane.back() },
       {
         keys: ["ArrowLeft", "ArrowRight"],
         text: "an earlier or later picture",
@@ -96,31 +107,19 @@ export class SingleView {
         again: true,
         run: editing((key) => this.#frame.nudge(key), () => {}),
       },
-      { keys: ["Escape"], run: () => this.#show(this.#now, this.#strip.box?.index) },
+      { keys: ["Escape"], run: () => this.#now && this.#show(this.#now, this.#strip.box?.index) },
       { keys: ["s"], text: `split: from this picture on it is another ${one()}`, run: () => this.#split() },
       { keys: ["m"], text: `merge: choose by 1–8 which one near it is the same ${one()}`, run: () => this.#near() },
     ];
   }
 
   /** Show one sign; undefined: the first that waits. */
-  async open(id) {
-    const turn = ++this.#turn;
-    this.#next = [];
-    this.#reading = null;
-    await this.#shared.queue.idle();
-    const detail = id ? await find(`/api/signs/${id}`) : null;
-    if (turn !== this.#turn) return;
-    if (detail && !detail.merged_into) {
-      this.#show(detail);
-      await this.#fill();
-    } else {
-      await this.#fill();
-      if (turn === this.#turn) await this.#advance();
-    }
+  open(id) {
+    return this.#lane.open(id);
   }
 
   close() {
-    this.#turn++;
+    this.#lane.close();
     this.#chooser.clear();
     this.#merge.close();
   }
@@ -131,7 +130,6 @@ export class SingleView {
   }
 
   #show(detail, index = detail?.card.index) {
-    this.#now = detail;
     keep("single", detail?.card.item_id ?? null);
     this.#shared.place("single", undefined);
     this.#work.hidden = !detail;
@@ -140,7 +138,6 @@ export class SingleView {
     this.#strip.show(detail, index);
     this.#words(detail);
     this.#large();
-    this.#load();
   }
 
   #words({ card, classes }) {
@@ -157,6 +154,7 @@ export class SingleView {
   }
 
   #large() {
+    if (!this.#now) return;
     const { card, width, height } = this.#now;
     const { box } = this.#strip;
     const marks = box ? [{ xyxy: box.xyxy, kind: "own" }] : [];
@@ -192,67 +190,18 @@ export class SingleView {
     const { card } = this.#now;
     const answer = { item_id: card.item_id, verdict, class_id: classId, seen: this.#strip.seen };
     this.#shared.queue.act({ act: "decide", view: "single", answers: [answer] }, { [card.item_id]: card.version }, this.#shared.clock.take());
-    this.#leave();
+    this.#lane.leave();
   }
 
   #skip() {
-    if (this.#now) this.#leave();
+    if (this.#now) this.#lane.leave();
   }
 
-  #leave() {
-    this.#back.push(this.#now.card.item_id);
-    if (this.#back.length > BACK) this.#back.shift();
-    this.#advance();
-  }
-
-  /** Show the next one; at once if it is here already. */
-  async #advance() {
-    const turn = this.#turn;
-    const last = this.#now;
-    this.#now = null;
-    if (!this.#next.length) await this.#fill(last?.card.item_id);
-    if (turn !== this.#turn) return;
-    this.#show(this.#next.shift() ?? null);
-    if (this.#next.length < READ / 2) this.#fill();
-  }
-
-  /** Read more of those that wait, behind the last one that is known. */
-  #fill(after = (this.#next.at(-1) ?? this.#now)?.card.item_id) {
-    if (this.#reading) return this.#reading;
-    const reading = this.#read(after).finally(() => {
-      if (this.#reading === reading) this.#reading = null;
-    });
-    this.#reading = reading;
-    return reading;
-  }
-
-  async #read(after) {
-    const turn = this.#turn;
-    if (!this.#next.length) await this.#shared.queue.idle();
-    const found = await get(`/api/single?size=${READ}${after ? `&after=${after}` : ""}`);
-    if (turn !== this.#turn) return;
-    const known = new Set([...this.#next, ...(this.#now ? [this.#now] : [])].map((detail) => detail.card.item_id));
-    this.#next.push(...found.filter(({ card }) => !known.has(card.item_id) && (this.#shared.queue.said(card.item_id) ?? "odd") === "odd"));
-    this.#load();
-  }
-
-  #load() {
-    const coming = this.#next.slice(0, AHEAD);
+  #load(next) {
+    const coming = next.slice(0, AHEAD);
     for (const { card } of coming) if (card.index !== null) loadFrame(frame(card.recording_id, card.index));
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => coming.forEach(loadStrip), REST_MS);
-  }
-
-  async #goBack() {
-    const id = this.#back.pop();
-    if (!id) return say("There is none before this one");
-    const turn = this.#turn;
-    await this.#shared.queue.idle();
-    const detail = await find(`/api/signs/${id}`);
-    if (turn !== this.#turn || !detail) return;
-    if (this.#now) this.#next.unshift(this.#now);
-    this.#shared.clock.take();
-    this.#show(detail);
   }
 
   #fix() {
@@ -267,6 +216,7 @@ export class SingleView {
   }
 
   async #fixed() {
+    if (!this.#now) return;
     const { item_id, version } = this.#now.card;
     const { box } = this.#strip;
     box.xyxy = this.#frame.edited;
@@ -284,7 +234,7 @@ export class SingleView {
     const act = { act: "split", item_id, index: box.index, new_id: newId() };
     if (!(await this.#shared.queue.act(act, { [item_id]: version }, this.#shared.clock.take()))) return;
     const other = await find(`/api/signs/${act.new_id}`);
-    if (other) this.#next.unshift(other);
+    if (other) this.#lane.next.unshift(other);
     this.#again(item_id, `Split: this is the first part; the second one comes next`);
   }
 
@@ -304,8 +254,7 @@ export class SingleView {
     const act = { act: "merge", item_id, other_id: other.item_id };
     const seen = { [item_id]: version, [other.item_id]: other.version };
     if (!(await this.#shared.queue.act(act, seen, this.#shared.clock.take()))) return;
-    this.#next = this.#next.filter(({ card }) => card.item_id !== other.item_id);
-    this.#back = this.#back.filter((id) => id !== other.item_id);
+    this.#lane.forget(other.item_id);
     this.#again(item_id, `Merged: both are one ${one()} now, answer it as one`);
   }
 
@@ -313,6 +262,8 @@ export class SingleView {
   async #again(itemId, words) {
     const detail = await find(`/api/signs/${itemId}`);
     say(words);
-    if (detail && this.#now?.card.item_id === itemId && !this.#frame.edited) this.#show(detail, this.#strip.box?.index);
+    if (!detail || this.#now?.card.item_id !== itemId || this.#frame.edited) return;
+    this.#lane.now = detail;
+    this.#show(detail, this.#strip.box?.index);
   }
 }

@@ -5,6 +5,7 @@ import { Chooser } from "./chooser.js";
 import { button, make } from "./dom.js";
 import { FollowPanel } from "./follow.js";
 import { Frame } from "./frame.js";
+import { Lane } from "./lane.js";
 import { frame, loadFrame } from "./pictures.js";
 import { Proposals } from "./proposals.js";
 import { newId } from "./queue.js";
@@ -13,17 +14,13 @@ import { say } from "./toast.js";
 import { className, count, many, moment, one } from "./words.js";
 
 const READ = 4; // frames at a time
-const BACK = 200; // that one can go back
+const MOST = 50; // frames that are told of, to find those that were not left for later
 const KEYS = 5; // classes that were used lately
 
 /** The view of missed signs. `shared`: queue, clock, go(view, id), place(view, id). */
 export class SweepView {
   #shared;
-  #now = null;
-  #next = [];
-  #back = [];
-  #turn = 0;
-  #reading = null;
+  #lane;
   #likely = [];
   #frame = new Frame({ onDrawn: (xyxy) => this.#drawn(xyxy) });
   #proposals = new Proposals((id) => this.#name(id));
@@ -40,12 +37,19 @@ export class SweepView {
 
   constructor(shared) {
     this.#shared = shared;
+    this.#lane = new Lane(shared, READ, {
+      idOf: (detail) => detail.item_id,
+      find: (id) => find(`/api/frames/${id}`),
+      read: () => get(`/api/frames?size=${MOST}`),
+      show: (detail) => this.#show(detail),
+      ahead: (details) => details.forEach((one) => one.has_picture && loadFrame(frame(one.recording_id, one.index))),
+    });
     const buttons = [
       button("mark a box", "B", () => this.#drawn(this.#frame.middle())),
       button("remove box", "Esc", () => this.#drop()),
       button("cannot tell", "U", () => this.#complete(false)),
-      button("later", "N", () => this.#leave()),
-      button("back", "⌫", () => this.#goBack()),
+      button("later", "N", () => this.#skip()),
+      button("back", "⌫", () => this.#lane.back()),
     ];
     this.#work = make(
       "div", { className: "work" },
@@ -74,8 +78,8 @@ export class SweepView {
       { keys: ["/"], text: "search a name for the marked box", run: () => this.#frame.edited && this.#chooser.open() },
       { keys: ["Escape"], text: "remove the marked box", run: () => this.#drop() },
       { keys: ["u"], text: "cannot tell: the frame stays incomplete", run: () => this.#complete(false) },
-      { keys: ["n"], text: "later: go on without an answer", run: () => this.#leave() },
-      { keys: ["Backspace"], text: "back to the frame before", run: () => this.#goBack() },
+      { keys: ["n"], text: "later: go on without an answer", run: () => this.#skip() },
+      { keys: ["Backspace"], text: "back to the frame before", run: () => this.#lane.back() },
       { keys: ["+", "-"], text: "zoom (or the wheel)", again: true, run: (key) => this.#frame.zoom(key === "+" ? 1 : -1) },
       { keys: ["0"], text: "the whole frame", run: () => this.#frame.whole() },
     ];
@@ -83,20 +87,14 @@ export class SweepView {
 
   /** Show one frame; undefined: the first that waits. */
   async open(id) {
-    const turn = ++this.#turn;
-    this.#next = [];
-    this.#reading = null;
-    this.#now = null;
-    await this.#shared.queue.idle();
+    const opened = this.#lane.open(id);
     this.#likely = (await get("/api/sheets")).filter((sheet) => sheet.class_id !== null).map((sheet) => sheet.class_id);
-    const first = id ? await find(`/api/frames/${id}`) : null;
-    if (turn !== this.#turn) return;
-    if (first) this.#next.push(first);
-    await this.#advance();
+    await opened;
+    if (this.#now) this.#words();
   }
 
   close() {
-    this.#turn++;
+    this.#lane.close();
     this.#chooser.clear();
     this.#follow.close();
   }
@@ -107,7 +105,6 @@ export class SweepView {
   }
 
   #show(detail) {
-    this.#now = detail;
     this.#shared.place("sweep", undefined);
     this.#work.hidden = !detail;
     this.#empty.hidden = detail !== null;
@@ -158,12 +155,13 @@ export class SweepView {
 
   async #name(class_id) {
     const xyxy = this.#frame.edited;
+    if (!this.#now) return;
     if (!xyxy) return say("First mark a box: drag around what is missing, or press B", true);
     const now = this.#now;
     const boxes = await this.#follow.ask(now, xyxy, className(class_id));
     const act = { act: "add", item_id: newId(), recording_id: now.recording_id, class_id, boxes };
     this.#shared.queue.act(act, {}, this.#shared.clock.take());
-    for (const detail of [now, ...this.#next].filter((one) => one.recording_id === now.recording_id)) {
+    for (const detail of [now, ...this.#lane.next].filter((one) => one.recording_id === now.recording_id)) {
       const box = boxes.find((one) => one.index === detail.index);
       if (box) detail.signs.push({ item_id: act.item_id, class_id, xyxy: box.xyxy, decided: true });
     }
@@ -180,59 +178,15 @@ export class SweepView {
     if (this.#frame.edited) return say("Name the box first (1–5 or /), or remove it with Escape", true);
     const { item_id, version } = this.#now;
     this.#shared.queue.act({ act: "sweep", item_id, complete }, { [item_id]: version }, this.#shared.clock.take());
-    this.#leave();
+    this.#lane.leave();
   }
 
-  #leave() {
-    if (!this.#now) return;
-    this.#back.push(this.#now.item_id);
-    if (this.#back.length > BACK) this.#back.shift();
-    this.#advance();
+  #skip() {
+    if (this.#now) this.#lane.leave();
   }
 
-  async #advance() {
-    const turn = this.#turn;
-    if (!this.#next.length) {
-      await this.#shared.queue.idle();
-      await this.#fill();
-    }
-    if (turn !== this.#turn) return;
-    this.#show(this.#next.shift() ?? null);
-    if (this.#next.length < READ / 2) this.#fill();
-  }
-
-  #fill() {
-    if (this.#reading) return this.#reading;
-    const reading = this.#read().finally(() => {
-      if (this.#reading === reading) this.#reading = null;
-    });
-    this.#reading = reading;
-    return reading;
-  }
-
-  /** Frames come in the order of the queue; those that were left for later come last. */
-  async #read() {
-    const turn = this.#turn;
-    await this.#shared.queue.idle(); // what was added shows in the frames that come
-    const found = await get(`/api/frames?size=50`);
-    if (turn !== this.#turn) return;
-    const known = new Set([...this.#next, ...(this.#now ? [this.#now] : [])].map((detail) => detail.item_id));
-    const waiting = found.filter((detail) => !known.has(detail.item_id) && !this.#shared.queue.said(detail.item_id));
-    const left = (detail) => this.#back.lastIndexOf(detail.item_id);
-    waiting.sort((a, b) => left(a) - left(b));
-    this.#next.push(...waiting.slice(0, READ));
-    for (const detail of this.#next) if (detail.has_picture) loadFrame(frame(detail.recording_id, detail.index));
-  }
-
-  async #goBack() {
-    const id = this.#back.pop();
-    if (!id) return say("There is none before this one");
-    const turn = this.#turn;
-    await this.#shared.queue.idle();
-    const detail = await find(`/api/frames/${id}`);
-    if (turn !== this.#turn || !detail) return;
-    if (this.#now) this.#next.unshift(this.#now);
-    this.#shared.clock.take();
-    this.#show(detail);
+  /** The frame on the screen. */
+  get #now() {
+    return this.#lane.now;
   }
 }
