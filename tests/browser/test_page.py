@@ -208,16 +208,16 @@ def test_a_tab_that_does_not_know_of_a_split_yet_shows_all_its_pictures(
     page: Page, new_tab: Callable[[], Page], entries: Entries, item_of: ItemOf
 ) -> None:
     item_id, other = item_of(sign_id(DRIVE, 8)), new_tab()
-    other.route("**/pictures/crop/**", lambda route: route.continue_() if len(entries()) else route.abort("failed"))
-    go(other, "single")
-    shown(other, item_id)
-    other.unroute("**/pictures/crop/**")
-    go(page, "single")
-    shown(page, item_id)
+    for tab in (page, other):
+        go(tab, "single")
+        shown(tab, item_id)
     press(page, "ArrowRight", "s")
     page.wait_for_selector(".toasts >> text=Split")
-    answer = other.evaluate("(id) => fetch(`/pictures/crop/${id}/6.jpg?side=96&v=0`).then((one) => one.status)", item_id)
-    assert answer == 200
+    assert len(entries(1)) == 1
+    of_strip = "() => [...document.querySelectorAll('.filmstrip img[src]')].map((one) => one.getAttribute('src'))"
+    other.wait_for_function(f"() => ({of_strip})().length === 5")
+    ask = "(urls) => Promise.all(urls.map((url) => fetch(url, { cache: 'reload' }).then((one) => one.status)))"
+    assert other.evaluate(ask, other.evaluate(of_strip)) == [200] * 5
 
 
 def test_a_missed_sign_is_drawn_and_named(page: Page, entries: Entries, item_of: ItemOf) -> None:
