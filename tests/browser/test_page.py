@@ -176,6 +176,11 @@ def test_a_box_is_fixed_by_keys(page: Page, entries: Entries, item_of: ItemOf) -
     shown(page, item_id)
     press(page, "b", "ArrowRight", "Escape")
     title(page, "What shape is this?")
+    press(page, "b", "1", "n", "s", "Backspace")  # nothing else is done as long as the box is being fixed
+    page.wait_for_selector(".toasts >> text=First keep the box")
+    press(page, "Escape")
+    title(page, "What shape is this?")
+    assert entries() == []
     press(page, "b", "ArrowRight", "ArrowRight", "ArrowDown", "Shift+ArrowRight", "Shift+ArrowDown", "Shift+ArrowDown", "Enter")
     [entry] = entries(1)
     x1, y1, x2, y2 = box(8, 0)
@@ -229,6 +234,7 @@ def test_a_missed_sign_is_drawn_and_named(page: Page, entries: Entries, item_of:
             title(page, "What shape is in the box?")
             press(page, "Enter")  # not before it has a name
             page.wait_for_selector(".toasts >> text=Name the box first")
+            press(page, "n", "Backspace")
             name_heart(page)
         press(page, "Enter")
         searched.append(frame)
@@ -340,8 +346,30 @@ def test_a_class_is_found_by_its_name_before_those_of_a_group_of_that_name(page:
     assert page.locator(".chooser li[aria-selected=true]").inner_text() == "cross"
     page.keyboard.type(" a")
     assert page.locator(".chooser li").all_inner_texts() == ["a cross"]
-    press(page, "Escape")
+    page.keyboard.type("xyz")
+    page.wait_for_selector(".chooser >> text=No class has these letters")
+    press(page, "Enter", "Escape")
     assert page.locator(".chooser li").all_inner_texts() == names
+
+
+def test_nothing_is_kept_of_what_was_looked_at(page: Page) -> None:
+    tools = page.context.new_cdp_session(page)
+    tools.send("Performance.enable")
+
+    def look(number: int) -> dict[str, float]:
+        for _ in range(number):
+            press(page, "n", "ArrowRight", "b", "Escape")
+            page.wait_for_function("() => document.querySelector('.single .right > .main').textContent !== ''")
+        for _ in range(3):
+            tools.send("HeapProfiler.collectGarbage")
+        return {one["name"]: one["value"] for one in tools.send("Performance.getMetrics")["metrics"]}
+
+    go(page, "single")
+    title(page, "What shape is this?")
+    before, after = look(40), look(120)
+    assert after["JSEventListeners"] == before["JSEventListeners"]
+    assert after["Nodes"] < before["Nodes"] + 300  # some wait to be collected at any time
+    assert after["JSHeapUsedSize"] < before["JSHeapUsedSize"] + 1e6
 
 
 def test_two_tracks_of_one_thing_are_merged(page: Page, entries: Entries, item_of: ItemOf) -> None:

@@ -165,6 +165,14 @@ def test_the_history_says_what_was_done_in_words(desk: Desk, do: Do) -> None:
         (Merge(item_id=sign(desk, 0), other_id=NEW), "two merged"),
         (Sweep(item_id=frame(desk, 0), complete=True), "frame searched"),
     ]
+    others: list[tuple[Act, str]] = [
+        (Add(item_id="a" * 16, recording_id=DRIVE, class_id=SQUARE, boxes=(Placed(index=0, xyxy=BOX, seen=True),)), "square added"),
+        (
+            Add(item_id="b" * 16, recording_id=DRIVE, class_id=SQUARE, boxes=tuple(Placed(index=i, xyxy=BOX, seen=True) for i in (0, 2))),
+            "square added in 2 frames",
+        ),
+        (Sweep(item_id=frame(desk, 2), complete=False), "frame searched: cannot tell"),
+    ]
     for act, _ in acts:
         do(desk, act)
     desk.undo("ann", 1.0)
@@ -177,6 +185,9 @@ def test_the_history_says_what_was_done_in_words(desk: Desk, do: Do) -> None:
     assert (rows[0].act, rows[0].annotator, rows[0].items) == ("undo", "ann", [])
     assert [row.number for row in views.history(desk, 4, 2)] == [3, 2]
     assert views.history(desk, 1, 5) == []
+    for act, text in others:
+        do(desk, act)
+        assert views.history(desk, None, 1)[0].text == text
 
 
 def test_hostile_names_are_plain_text(queued: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from signloop.demo.signs import CLASSES
 from signloop.review.desk import Desk
 from signloop.review.follow import follow
-from signloop.review.log import Decide, Entry, Undo, taken_back
+from signloop.review.log import Add, Decide, Entry, Sweep, Undo, taken_back
 from signloop.review.pictures import MissingPictureError, Pictures
 from signloop.review.state import touches
 from signloop.review.wire import BoxInFrame, Card, Detail, FrameDetail, Given, HistoryRow, Likely, Progress, Quality, SignInFrame
@@ -19,8 +19,6 @@ WORDS = {
     "fix": "box corrected",
     "split": "split in two",
     "merge": "two merged",
-    "add": "added",
-    "sweep": "frame searched",
 }
 
 
@@ -190,6 +188,11 @@ def _in_words(desk: Desk, entry: Entry) -> str:
     act = entry.act
     if isinstance(act, Undo):
         return f"took back number {act.number}"
+    if isinstance(act, Add):
+        frames = f" in {len(act.boxes)} frames" if len(act.boxes) > 1 else ""
+        return f"{desk.taxonomy.by_id[act.class_id].name} added{frames}"
+    if isinstance(act, Sweep):
+        return "frame searched" if act.complete else "frame searched: cannot tell"
     if not isinstance(act, Decide):
         return WORDS[act.act]
     said: Mapping[str, str] = {"nothing": f"not a {desk.taxonomy.object_name}", "odd": "put aside", "unsure": "cannot tell"}

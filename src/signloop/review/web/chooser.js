@@ -16,7 +16,8 @@ export class Chooser {
   #rows; // in the order of the taxonomy
   #shown; // those that fit, the best first
   #current = null;
-  element = make("div", { className: "chooser" }, this.#input, this.#list);
+  #none = make("p", { role: "status", textContent: "No class has these letters in its name." });
+  element = make("div", { className: "chooser" }, this.#input, this.#none, this.#list);
 
   constructor(onChosen, onLeft) {
     this.#onChosen = onChosen;
@@ -62,6 +63,7 @@ export class Chooser {
     const fits = this.#rows.filter((row) => typed.every((word) => row.name.includes(word) || row.group.includes(word)));
     this.#shown = fits.sort((a, b) => misfit(a, typed) - misfit(b, typed));
     this.#list.replaceChildren(...this.#shown.map((row) => row.node));
+    this.#none.hidden = this.#shown.length > 0;
   }
 
   #point(row) {

@@ -131,7 +131,7 @@ function showProgress() {
     bar.max = Math.max(1, signs + frames);
     bar.value = signs - signs_open + frames - frames_open;
     const left = seconds_left === null ? "" : signs_open + frames_open ? `about ${stretch(seconds_left)} left` : "all done";
-    const parts = [`${signs - signs_open} of ${signs} ${many()}`, odd && `${odd} aside`, `${frames - frames_open} of ${frames} frames`, left];
+    const parts = [`Done: ${signs - signs_open} of ${signs} ${many()}`, odd && `${odd} aside`, `${frames - frames_open} of ${frames} frames`, left];
     text.textContent = parts.filter(Boolean).join(" · ");
   };
 }

@@ -14,7 +14,7 @@ export class ReportView {
   #shared;
   #numbers = make("dl", { className: "numbers" });
   #published = make("output", { className: "published" });
-  #publish = button("Publish what was decided", "", () => this.#write(), "main");
+  #publish = button("Publish what was decided", "P", () => this.#write(), "main");
   #rows = make("tbody");
   #older = button("older", "", () => this.#history(this.#oldest));
   #newest = button("newest", "", () => this.#history(null));
@@ -35,7 +35,7 @@ export class ReportView {
       make(
         "div", {}, make("h2", { textContent: "Publish" }),
         make("p", { textContent: "Writes all that is decided as a verified round, for the next training. What is open stays open." }),
-        make("p", { textContent: "Doing it again changes nothing." }),
+        make("p", { textContent: "What was published and is taken back since becomes open there, too. Doing it again changes nothing." }),
         this.#publish, this.#published,
       ),
       make(
@@ -130,7 +130,7 @@ function sentences(quality) {
   const span = ([low, high]) => (high === null ? `at least ${number(low)}` : `between ${number(low)} and ${number(high)}`);
   return [
     ["Decided", String(decided), decided ? `${many()}; ${corrected} of them (${percent(corrected / decided)}) corrected` : `${many()} so far`],
-    ["Speed", quality.signs_per_minute === null ? "–" : number(quality.signs_per_minute), `${many()} a minute`],
+    ["Speed", !decided || quality.signs_per_minute === null ? "–" : number(quality.signs_per_minute), `${many()} a minute`],
     ["Time", quality.seconds_per_sign === null ? "–" : `${number(quality.seconds_per_sign)} s`, `a decision, pauses left out`],
     [
       "Mistakes caught", planted ? percent(caught / planted) : "–",

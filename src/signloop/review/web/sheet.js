@@ -10,7 +10,7 @@ import { crop, loadCrop } from "./pictures.js";
 import { Sheets } from "./sheets.js";
 import { state } from "./state.js";
 import { say } from "./toast.js";
-import { className, many, notOne, origin } from "./words.js";
+import { className, many, notOne, one, origin } from "./words.js";
 
 const MOST = 60; // cards on a screen
 const ENOUGH = 30; // crops get as large as so many allow
@@ -212,8 +212,8 @@ export class SheetView {
     else this.#face.removeAttribute("src");
     this.#title.replaceChildren(...(unknown ? [`No class known: which of these are ${notOne()}?`] : ["Are all of these ", name, "?"]));
     this.#about.textContent = unknown
-      ? `Mark what is ${notOne()} with X; Enter puts the others aside, to be named singly.`
-      : "Click the odd ones (or arrow keys and O), mark with X what is " + notOne() + "; Enter accepts all others. The most doubtful come first.";
+      ? `Mark what is ${notOne()} with X. Enter puts all others aside, to be named singly.`
+      : `Click what is another ${one()} or doubtful (or arrow keys and O): it comes singly later. X marks what is ${notOne()}. Enter accepts all others.`;
     this.#count();
   }
 

@@ -54,7 +54,7 @@ export class SingleView {
       button(`${notOne()}`, "X", () => this.#answer("nothing")),
       button("cannot tell", "U", () => this.#answer("unsure")),
       button("later", "N", () => this.#skip()),
-      button("back", "⌫", () => this.#lane.back()),
+      button("back", "⌫", () => this.#goBack()),
       button("fix the box", "B", () => this.#fix()),
       button("split here", "S", () => this.#split()),
       button("merge …", "M", () => this.#near()),
@@ -88,7 +88,7 @@ export class SingleView {
       { keys: ["x"], text: `it is ${notOne()}`, run: () => this.#answer("nothing") },
       { keys: ["u"], text: "cannot tell", run: () => this.#answer("unsure") },
       { keys: ["n"], text: "later: go on without an answer", run: () => this.#skip() },
-      { keys: ["Backspace"], text: "back to the one before", run: () => this.#lane.back() },
+      { keys: ["Backspace"], text: "back to the one before", run: () => this.#goBack() },
       {
         keys: ["ArrowLeft", "ArrowRight"],
         text: "an earlier or later picture",
@@ -186,7 +186,7 @@ export class SingleView {
   }
 
   #answer(verdict, classId = null) {
-    if (!this.#now) return;
+    if (!this.#now || this.#isFixing()) return;
     const { card } = this.#now;
     const answer = { item_id: card.item_id, verdict, class_id: classId, seen: this.#strip.seen };
     this.#shared.queue.act({ act: "decide", view: "single", answers: [answer] }, { [card.item_id]: card.version }, this.#shared.clock.take());
@@ -194,7 +194,17 @@ export class SingleView {
   }
 
   #skip() {
-    if (this.#now) this.#lane.leave();
+    if (this.#now && !this.#isFixing()) this.#lane.leave();
+  }
+
+  #goBack() {
+    if (!this.#isFixing()) this.#lane.back();
+  }
+
+  /** A box that is being fixed is not lost by a key for something else. */
+  #isFixing() {
+    if (this.#frame.edited) say("First keep the box with Enter, or leave it as it was with Escape", true);
+    return this.#frame.edited !== null;
   }
 
   #load(next) {
@@ -228,7 +238,7 @@ export class SingleView {
 
   async #split() {
     const { box } = this.#strip;
-    if (!this.#now || !box) return;
+    if (!this.#now || !box || this.#isFixing()) return;
     const { item_id, version } = this.#now.card;
     if (box.index === this.#now.boxes[0].index) return say(`Choose the first picture of the other ${one()}: with → go to a later one`, true);
     const act = { act: "split", item_id, index: box.index, new_id: newId() };

@@ -28,7 +28,7 @@ export class SweepView {
   #follow = new FollowPanel();
   #title = make("h1");
   #facts = make("p", { className: "facts" });
-  #done = button("nothing is missing", "Enter", () => this.#complete(true), "main");
+  #done = button("", "Enter", () => this.#complete(true), "main");
   #hint = make("p");
   #empty = make("div", { className: "empty", hidden: true });
   #work;
@@ -49,7 +49,7 @@ export class SweepView {
       button("remove box", "Esc", () => this.#drop()),
       button("cannot tell", "U", () => this.#complete(false)),
       button("later", "N", () => this.#skip()),
-      button("back", "⌫", () => this.#lane.back()),
+      button("back", "⌫", () => this.#goBack()),
     ];
     this.#work = make(
       "div", { className: "work" },
@@ -79,7 +79,7 @@ export class SweepView {
       { keys: ["Escape"], text: "remove the marked box", run: () => this.#drop() },
       { keys: ["u"], text: "cannot tell: the frame stays incomplete", run: () => this.#complete(false) },
       { keys: ["n"], text: "later: go on without an answer", run: () => this.#skip() },
-      { keys: ["Backspace"], text: "back to the frame before", run: () => this.#lane.back() },
+      { keys: ["Backspace"], text: "back to the frame before", run: () => this.#goBack() },
       { keys: ["+", "-"], text: "zoom (or the wheel)", again: true, run: (key) => this.#frame.zoom(key === "+" ? 1 : -1) },
       { keys: ["0"], text: "the whole frame", run: () => this.#frame.whole() },
     ];
@@ -128,6 +128,7 @@ export class SweepView {
       ? "Name it with 1–5, or / to search. Drag its sides, or use the arrow keys (Shift sizes). Escape removes it."
       : `If one is missing: drag a box around it, then name it. If not: Enter.`;
     this.#done.disabled = drawn;
+    this.#done.firstElementChild.textContent = drawn ? "name the box first" : "nothing is missing";
     const ids = [...new Set([...kept("recent", []), ...this.#likely])].slice(0, KEYS);
     this.#proposals.show(ids.map((class_id) => ({ class_id })), null);
   }
@@ -175,14 +176,24 @@ export class SweepView {
 
   #complete(complete) {
     if (!this.#now) return this.#empty.hidden ? undefined : this.#shared.go("report"); // or the next one is on its way
-    if (this.#frame.edited) return say("Name the box first (1–5 or /), or remove it with Escape", true);
+    if (this.#isNaming()) return;
     const { item_id, version } = this.#now;
     this.#shared.queue.act({ act: "sweep", item_id, complete }, { [item_id]: version }, this.#shared.clock.take());
     this.#lane.leave();
   }
 
   #skip() {
-    if (this.#now) this.#lane.leave();
+    if (this.#now && !this.#isNaming()) this.#lane.leave();
+  }
+
+  #goBack() {
+    if (!this.#isNaming()) this.#lane.back();
+  }
+
+  /** A box that is not named yet is not lost by a key for something else. */
+  #isNaming() {
+    if (this.#frame.edited) say("Name the box first (1–5 or /), or remove it with Escape", true);
+    return this.#frame.edited !== null;
   }
 
   /** The frame on the screen. */
