@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +27,9 @@ app = typer.Typer(
 bring = typer.Typer(no_args_is_help=True, help="Bring labels that you already have; everything is checked before anything is written.")
 give = typer.Typer(no_args_is_help=True, help="Write labels for other tools.")
 publish = typer.Typer(no_args_is_help=True, help="Turn a person's work into a verified round.")
+measure = typer.Typer(no_args_is_help=True, help="Measure the whole system on data beside the project.")
 app.add_typer(bring, name="import")
+app.add_typer(measure, name="bench")
 app.add_typer(give, name="export")
 app.add_typer(publish, name="publish")
 out = Console(soft_wrap=True, highlight=False)
@@ -383,6 +386,30 @@ def _print_numbers(result: dict[str, Any]) -> None:
 
     table = Table("measure", "value", "95 % interval")
     for row in table_rows(result):
+        table.add_row(*row)
+    out.print(table, markup=False)
+
+
+@measure.command("roads")
+def bench_roads(
+    data: Annotated[Path, typer.Option(help="Folder with gtsdb_seed/, gtsrb/, drives/ and carnd/.")],
+    folder: Annotated[Path, typer.Option("--out", help="Gets a folder per seed; what is finished there is not done again.")],
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="Of the trainings; may be given again. Default: 0, 1 and 2.")] = None,
+    override: Annotated[list[str] | None, typer.Option(help="One more Hydra override; may be given again.")] = None,
+    json_file: Json = None,
+) -> None:
+    """Train on real stills and crops, play the person on drives, train again, and score all against the bars; hours."""
+    from signloop.studies import bars, roads
+    from signloop.studies.cycles import Bench
+
+    project = find_project()
+    overrides = ["+experiment=roads", *(override or [])]
+    bench = Bench(project.root, data.resolve(), folder.resolve(), overrides, lambda text: out.print(text, markup=False))
+    results = roads.run(bench, seed or [0, 1, 2], roads.Store(project.mlflow_uri, project.artifact_root), progress)
+    if json_file is not None:
+        write_json(json_file, {number: {name: asdict(found) for name, found in result.items()} for number, result in results.items()})
+    table = Table("measure", "median", "95 % interval", "least", "aim", "")
+    for row in bars.table_rows(bars.medians(results)):
         table.add_row(*row)
     out.print(table, markup=False)
 
