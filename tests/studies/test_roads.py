@@ -22,6 +22,7 @@ TINY = [
     "+experiment=fast",
     *(f"train.{part}.{name}=4" for part in ("detector", "classifier") for name in ("steps", "validate_every")),
     "detector.weights=none",
+    "detector.frozen_blocks=0",
     "classifier.weights=none",
     "detector.input_scale=0.25",
     "detector.max_boxes=3",

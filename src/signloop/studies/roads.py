@@ -67,7 +67,7 @@ def run(bench: Bench, seeds: Sequence[int], store: Store, progress: Progress) ->
 def _measure(bench: Bench, home: Path, seed: int, progress: Progress) -> dict[str, Measured]:
     truth = read_truth(bench.drives / "truth.json")
     minutes = first_cycle(bench, home / "first", seed)
-    champion, settings = home / "first" / "data" / "champion", load(home / "first" / "params.yaml")
+    champion, settings = home / "first" / "data" / "champion" / "bundle", load(home / "first" / "params.yaml")
     found = {fps: _predict(bench, champion, settings, truth, fps, home / f"first-{fps}fps.json", progress) for fps in RATES}
     second: dict[str, Any] = {"fps": found[RATES[0]]["fps"], "frames": [], "signs": []}
     for half, others in zip(HALVES, reversed(HALVES), strict=True):
@@ -135,7 +135,7 @@ def _crops(project: Path, runtime: Runtime, progress: Progress) -> dict[str, Mea
     """Score the classifier on the imported crops of the test split: no crop of their objects was learnt from."""
     folder = project / "data" / "truth"
     rows = tables.read(folder / "crops.parquet", "crops").to_pylist()
-    mine = [row for row in rows if row["split"] == "test" and row["track_id"] is not None and row["class_id"] is not None]
+    mine = [row for row in rows if row["split"] == "test" and row["origin"] == "imported"]
     scores = score_crops(mine, predict_crops(runtime, folder, [row["path"] for row in mine], progress), runtime.taxonomy.ids)
     return {f"crops.{name}": Measured(scores[name]) for name in ("top1", "track_accuracy", "ece")}
 
