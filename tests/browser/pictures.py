@@ -13,9 +13,13 @@ from pathlib import Path
 from playwright.sync_api import Page
 from tests.browser.person import VIEWS, Person, Truth, browser_page, free_port, served
 
-MARKED = "[...document.querySelectorAll('.card:not([hidden])')].map((one) => Boolean(one.dataset.mark))"
+MARKS = "[...document.querySelectorAll('.card:not([hidden])')].map((one) => one.dataset.mark ?? '')"
+SETTLED = """() => document.querySelector(".toasts").childElementCount === 0
+    && [...document.querySelectorAll("img")].every((one) => one.complete)"""
+NOWHERE = (700, 45)  # px, in the bar
+REST_MS = 1000  # a filmstrip loads its pictures only for who rests
 PLACES = ".single .filmstrip button:visible"
-FEWEST, LARGEST = 3, 1 / 3  # marked cards on a sheet that shows what marks are for, and their share
+FULL, LARGEST = 12, 0.7  # cards of a sheet that shows what both marks are for, and the share of marked ones
 LONG = 6  # places of a filmstrip that shows what it is for
 
 
@@ -32,7 +36,7 @@ class Posing(Person):
         self._out = out
 
     def _timed(self, view: str, key: str) -> None:
-        if key == "Enter" and ((view == "sheet" and self._is_mixed()) or (view == "single" and self._is_long())):
+        if (view == "sheet" and self._is_mixed()) or (view == "single" and key.isdigit() and self._is_long()):
             self._take(view)
         super()._timed(view, key)
 
@@ -46,8 +50,8 @@ class Posing(Person):
         return said
 
     def _is_mixed(self) -> bool:
-        marked: list[bool] = self.page.evaluate(MARKED)
-        return FEWEST <= sum(marked) <= LARGEST * len(marked)
+        marks: list[str] = self.page.evaluate(MARKS)
+        return len(marks) >= FULL and {"odd", "nothing"} <= set(marks) and sum(map(bool, marks)) <= LARGEST * len(marks)
 
     def _is_long(self) -> bool:
         return self.page.locator(PLACES).count() >= LONG
@@ -55,7 +59,9 @@ class Posing(Person):
     def _take(self, view: str) -> None:
         path = self._out / f"{view}.jpg"
         if not path.exists():
-            self.page.wait_for_load_state("networkidle")
+            self.page.mouse.move(*NOWHERE)  # over a card it would show the whole frame
+            self.page.wait_for_timeout(REST_MS)
+            self.page.wait_for_function(SETTLED)
             self.page.screenshot(path=path, type="jpeg", quality=80)
 
 

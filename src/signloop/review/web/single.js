@@ -145,7 +145,8 @@ export class SingleView {
     const name = make("strong", { textContent: className(card.class_id) });
     this.#title.replaceChildren(...(unknown ? [`What ${one()} is this?`] : ["Is this ", name, "?"]));
     this.#facts.textContent = `${origin(card)} · ${card.reason}`;
-    const given = card.answers.map((answer) => `${person(answer.annotator)}: ${verdict(answer)} (${when(answer.at)})`);
+    const answers = card.answers.filter((answer) => answer.verdict !== "odd"); // what was put aside is not answered
+    const given = answers.map((answer) => `${person(answer.annotator)}: ${verdict(answer)} (${when(answer.at)})`);
     this.#answers.textContent = given.length ? `Answered already. ${given.join("; ")}` : "";
     this.#accept.firstElementChild.textContent = unknown ? "press 1–5, or / to search" : `yes, ${className(card.class_id)}`;
     this.#accept.disabled = unknown;
