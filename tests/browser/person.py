@@ -234,6 +234,18 @@ def browser_page(link: str) -> Iterator[Page]:
         browser.close()
 
 
+def _misfit(name: str, words: Sequence[str]) -> int:
+    """Rank a class as the page's search does: what was typed is its name, begins it, begins words of it, is in it, or in its group."""
+    if name == " ".join(words):
+        return 0
+    if name.startswith(" ".join(words)):
+        return 1
+    parts = re.split(r"[\W_]+", name)
+    if all(any(part.startswith(word) for part in parts) for word in words):
+        return 2
+    return 3 if all(word in name for word in words) else 4
+
+
 def search_keys(name: str, classes: Sequence[Row]) -> list[str]:
     """Return the fewest keys that bring a class to the top of the search, or down to it: a word's beginning with what follows, arrows.
 
@@ -245,7 +257,8 @@ def search_keys(name: str, classes: Sequence[Row]) -> list[str]:
     for start in (match.start() for match in re.finditer(r"\S+", name)):
         for end in range(start + 1, len(name) + 1):
             words = name[start:end].lower().split()
-            found = [c["name"] for c in classes if all(word in f"{c['name']} {c['group']}".lower() for word in words)]
+            fits = [c for c in classes if all(word in c["name"].lower() or word in c["group"].lower() for word in words)]
+            found = [c["name"] for c in sorted(fits, key=lambda c: _misfit(c["name"].lower(), words))]
             typed = ["Space" if letter == " " else letter for letter in name[start:end].lower()]
             ways.append(typed + ["ArrowDown"] * found.index(name))
     return min(ways, key=len)
@@ -419,6 +432,8 @@ class Person(Hands):
             self._press(view, "/")
             for key in search_keys(self._name_of[class_id], self._classes):
                 self._press(view, key)
+            found = self.page.locator("#classes [aria-selected=true]:visible").inner_text()
+            assert found == self._name_of[class_id], (found, self._name_of[class_id])
         if is_timed:
             self._timed(view, last)
         else:
