@@ -47,6 +47,11 @@ def test_without_a_mistake_that_was_found_nothing_is_known() -> None:
     assert Effort(100, 12, 60.0, NONE, NONE).mistakes_left is None
 
 
+def test_no_more_mistakes_are_left_than_signs_were_accepted() -> None:
+    assert Effort(153, 82, 60.0, Rate(1, 1), NONE).mistakes_left == (0.0, 0.0, 71)
+    assert Effort(100, 90, 60.0, Rate(1, 10), NONE).mistakes_left == pytest.approx((10, 10, 10))
+
+
 def test_nothing_corrected_leaves_nothing() -> None:
     assert Effort(100, 0, 60.0, Rate(8, 10), NONE).mistakes_left == (0.0, 0.0, 0.0)
 

@@ -312,7 +312,10 @@ def test_publishing_the_same_decisions_again_is_the_same_round(queued: Path, des
     do(desk, said(sign(desk, 0)))  # the same answer once more
     assert publish_review(desk, queued / "verified", data).path == first.path
     assert first.path.name == "round_001-ann"
-    assert str(first) == "round_001-ann: 1 decided; 0 of 1 searched frames complete; boxes: 5 accepted"
+    assert (
+        str(first)
+        == "round_001-ann: 1 decided; 0 of 1 searched frames complete (the others hold what is open or nobody can tell); boxes: 5 accepted"
+    )
     do(desk, said(sign(desk, 1)))
     assert publish_review(desk, queued / "verified", data).path.name == "round_002-ann"
 

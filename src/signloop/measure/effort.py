@@ -48,20 +48,21 @@ class Effort:
         return 60 * self.decided / self.seconds if self.seconds else None
 
     @property
-    def mistakes_left(self) -> tuple[float, float, float | None] | None:
+    def mistakes_left(self) -> tuple[float, float, float] | None:
         """Expected mistakes that were looked at and not seen, with the bounds that the catch rate's interval gives.
 
-        Who finds a share c of the planted mistakes has found about that share of the real ones: with f found, f (1 - c) / c are left.
-        The upper bound is None where the catch rate may be zero. None without a planted mistake that was answered and found.
+        Who finds a share c of the planted mistakes has found about that share of the real ones: with f found, f (1 - c) / c are left, but
+        no more than signs were accepted as proposed. None without a planted mistake that was answered and found.
         """
         share, bounds = self.caught.value, self.caught.interval
         if not share or bounds is None:
             return None
 
         def left(rate: float) -> float:
-            return self.corrected * (1 - rate) / rate
+            accepted = self.decided - self.corrected
+            return min(self.corrected * (1 - rate) / rate, accepted) if rate else accepted
 
-        return left(share), left(bounds.high), left(bounds.low) if bounds.low > 0 else None
+        return left(share), left(bounds.high), left(bounds.low)
 
 
 def agreement(pairs: Sequence[tuple[object, object]]) -> Rate:

@@ -109,6 +109,7 @@ class ReviewReport:
         said = ", ".join(f"{number} {verdict}" for verdict, number in self.counts.items() if number)
         back = f"; {self.taken_back} more taken back" if self.taken_back else ""
         searched = f"{self.complete} of {self.frames} searched frames complete"
+        searched += " (the others hold what is open or nobody can tell)" if self.complete < self.frames else ""
         return f"{self.path.name}: {self.signs} decided; {searched}; boxes: {said or 'none'}{back}"
 
 

@@ -193,7 +193,7 @@ class Quality(_Model):
     repeats: int
     agree_interval: tuple[float, float] | None
     mistakes_left: float | None
-    mistakes_left_bounds: tuple[float, float | None] | None
+    mistakes_left_bounds: tuple[float, float] | None
 
 
 class Published(_Model):

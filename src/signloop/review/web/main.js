@@ -45,11 +45,14 @@ async function start() {
   });
   document.querySelector("nav").append(...tabs);
   const name = firstName();
+  const light = button("lighten", "L", lighten);
+  light.id = "lighten";
+  light.ariaPressed = "false";
   document.querySelector(".tools").append(
     name.element,
     button("undo", "Z", () => undo(false)),
     button("redo", "Y", () => undo(true)),
-    button("lighten", "L", lighten),
+    light,
     button("keys", "?", showKeys),
   );
   bindEverywhere([
@@ -110,7 +113,7 @@ const classOf = (id) => (id === "none" ? null : /^[0-9]+$/.test(id ?? "") ? Numb
 
 /** Show dark pictures brighter, or as they are. */
 function lighten() {
-  document.body.classList.toggle("lit");
+  document.querySelector("#lighten").ariaPressed = String(document.body.classList.toggle("lit"));
 }
 
 /** A field for the person's name in the bar, until it is set. */

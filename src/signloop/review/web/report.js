@@ -127,9 +127,14 @@ function sentences(quality) {
   const within = (bounds) => `between ${percent(bounds[0])} and ${percent(bounds[1])} (95 % interval)`;
   const bounds = quality.mistakes_left_bounds;
   const number = (value) => String(value < 100 ? Math.round(value * 10) / 10 : Math.round(value));
-  const span = ([low, high]) => (high === null ? `at least ${number(low)}` : `between ${number(low)} and ${number(high)}`);
+  const span = ([low, high]) => `between ${number(low)} and ${number(high)}`;
   return [
-    ["Decided", String(decided), decided ? `${many()}; ${corrected} of them (${percent(corrected / decided)}) corrected` : `${many()} so far`],
+    [
+      "Decided", String(decided),
+      decided
+        ? `${many()}, planted and repeated ones left out; ${corrected} of them (${percent(corrected / decided)}) corrected`
+        : `${many()} so far`,
+    ],
     ["Speed", !decided || quality.signs_per_minute === null ? "–" : number(quality.signs_per_minute), `${many()} a minute`],
     ["Time", quality.seconds_per_sign === null ? "–" : `${number(quality.seconds_per_sign)} s`, `a decision, pauses left out`],
     [

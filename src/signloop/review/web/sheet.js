@@ -59,7 +59,8 @@ export class SheetView {
     { keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], text: "go to another card", again: true, run: (key) => this.#walk(key) },
     { keys: ["o", "Space"], text: "mark the card as odd: it is looked at singly later (or click it)", run: () => this.#toggle("odd") },
     { keys: ["x"], text: `mark the card as ${notOne()} (or Shift+click, right click)`, run: () => this.#toggle("nothing") },
-    { keys: ["Shift+x"], text: `mark all unmarked cards as ${notOne()}`, run: () => this.#rest() },
+    { keys: ["Shift+o"], text: "mark all unmarked cards as odd, where few are right: O takes the mark from these", run: () => this.#rest("odd") },
+    { keys: ["Shift+x"], text: `mark all unmarked cards as ${notOne()}`, run: () => this.#rest("nothing") },
     { keys: ["f"], text: "see the whole frame of the card", run: () => this.#cards[this.#at] && this.#peek.whole(this.#cards[this.#at]) },
     { keys: ["[", "PageUp"], text: "the class above in the list", run: () => this.#beside(-1) },
     { keys: ["]", "PageDown"], text: "the class below in the list", run: () => this.#beside(1) },
@@ -213,7 +214,7 @@ export class SheetView {
     this.#title.replaceChildren(...(unknown ? [`No class known: which of these are ${notOne()}?`] : ["Are all of these ", name, "?"]));
     this.#about.textContent = unknown
       ? `Mark what is ${notOne()} with X. Enter puts all others aside, to be named singly.`
-      : `Click what is another ${one()} or doubtful (or arrow keys and O): it comes singly later. X marks what is ${notOne()}. Enter accepts all others.`;
+      : `Click what is odd, another ${one()} or doubtful (or arrow keys and O): it is put aside, and comes one by one later. X: ${notOne()}. Enter accepts all others.`;
     this.#count();
   }
 
@@ -294,9 +295,9 @@ export class SheetView {
     this.#tell(this.#places[this.#at]);
   }
 
-  #rest() {
+  #rest(mark) {
     this.#cards.forEach((card, k) => {
-      if (!this.#marks.get(card.item_id)) this.#marks.set(card.item_id, "nothing");
+      if (!this.#marks.get(card.item_id)) this.#marks.set(card.item_id, mark);
       this.#tell(this.#places[k]);
     });
   }

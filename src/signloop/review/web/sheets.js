@@ -69,7 +69,7 @@ export class Sheets {
   }
 
   #tell({ open, odd, link, count }) {
-    count.textContent = open === 0 ? "✓ done" : open === odd ? `${odd} aside` : String(open);
+    count.textContent = open === 0 ? "✓ done" : open === odd ? `${odd} aside` : String(open - odd);
     link.classList.toggle("done", open === odd);
   }
 }

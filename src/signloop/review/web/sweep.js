@@ -61,7 +61,7 @@ export class SweepView {
     );
     this.element = make("section", { className: "single" }, this.#work, this.#empty, this.#follow.element);
     this.bindings = [
-      { keys: ["Enter"], text: `nothing (more) is missing: the frame is complete`, run: () => this.#complete(true) },
+      { keys: ["Enter"], text: "nothing (more) is missing: once all in it is decided, the frame is complete", run: () => this.#complete(true) },
       { keys: ["b"], text: "mark a box in the middle (or drag one with the mouse)", run: () => this.#drawn(this.#frame.middle()) },
       {
         keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"],
@@ -123,7 +123,7 @@ export class SweepView {
     const { recording, time_s, reason, signs } = this.#now;
     const drawn = this.#frame.edited !== null;
     this.#title.textContent = drawn ? `What ${one()} is in the box?` : `Is any ${one()} without a box here?`;
-    this.#facts.textContent = `${recording}, ${moment(time_s)} · ${count(signs.length)} known here · ${reason}`;
+    this.#facts.textContent = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box · ${reason}`;
     this.#hint.textContent = drawn
       ? "Name it with 1–5, or / to search. Drag its sides, or use the arrow keys (Shift sizes). Escape removes it."
       : `If one is missing: drag a box around it, then name it. If not: Enter.`;
