@@ -34,8 +34,7 @@ export class ReportView {
       make("div", {}, make("div", { className: "head" }, make("h1", { textContent: "How the review goes" }), who), this.#numbers),
       make(
         "div", {}, make("h2", { textContent: "Publish" }),
-        make("p", { textContent: "Writes all that is decided as a verified round, for the next training. What is open stays open." }),
-        make("p", { textContent: "What was published and is taken back since becomes open there, too. Doing it again changes nothing." }),
+        make("p", { textContent: "Writes all that is decided as a verified round, for the next training. What is open or taken back stays open. Doing it again changes nothing." }),
         this.#publish, this.#published,
       ),
       make(
@@ -124,15 +123,15 @@ export class ReportView {
 
 function sentences(quality) {
   const { decided, corrected, caught, planted, agreed, repeats } = quality;
-  const within = (bounds) => `between ${percent(bounds[0])} and ${percent(bounds[1])} (95 % interval)`;
+  const within = (bounds) => `${percent(bounds[0])} to ${percent(bounds[1])} (95 % interval)`;
   const bounds = quality.mistakes_left_bounds;
   const number = (value) => String(value < 100 ? Math.round(value * 10) / 10 : Math.round(value));
-  const span = ([low, high]) => `between ${number(low)} and ${number(high)}`;
+  const span = ([low, high]) => `${number(low)} to ${number(high)}`;
   return [
     [
       "Decided", String(decided),
       decided
-        ? `${many()}, planted and repeated ones left out; ${corrected} of them (${percent(corrected / decided)}) corrected`
+        ? `${many()}, planted and repeated ones not counted; ${percent(corrected / decided)} were corrected`
         : `${many()} so far`,
     ],
     ["Speed", !decided || quality.signs_per_minute === null ? "–" : number(quality.signs_per_minute), `${many()} a minute`],
@@ -140,7 +139,7 @@ function sentences(quality) {
     [
       "Mistakes caught", planted ? percent(caught / planted) : "–",
       planted
-        ? `${caught} of ${planted} mistakes that were planted among the questions; ${within(quality.catch_interval)}`
+        ? `${caught} of ${planted} planted among the questions; ${within(quality.catch_interval)}`
         : "no planted mistake was answered yet",
     ],
     [
