@@ -122,12 +122,16 @@ def test_a_sheet_is_answered_with_one_key_and_its_odd_ones_apart(page: Page, ent
     assert "4 of 11 shapes · 1 aside" in page.locator(".progress").inner_text()
 
 
-def test_marks_go_round_by_click_and_back_by_key(page: Page) -> None:
+def test_a_click_marks_as_odd_or_takes_a_mark_away(page: Page) -> None:
     sheet(page, "circle")
     card = page.locator(".card").nth(2)
-    for mark in ("odd", "nothing", ""):
+    for mark in ("odd", "", "odd"):
         card.click()
         assert marks(page)[2] == mark
+    card.click(button="right")
+    assert marks(page)[2] == "nothing"
+    card.click()
+    assert marks(page)[2] == ""
     card.click(button="right")
     assert marks(page)[2] == "nothing"
     press(page, "o", "o", "ArrowLeft", "Space")

@@ -35,6 +35,7 @@ def card(desk: Desk, pictures: Pictures, item_id: str) -> Card:
             recording_id=question.recording_id,
             time_s=None if best is None else _number(float(track.times_s[best])),
             index=index if index is not None and pictures.has(question.recording_id, index) else None,
+            frames=len(track),
             class_id=question.class_id,
             confidence=float(question.confidence),
             reason=question.reason,

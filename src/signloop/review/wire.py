@@ -64,7 +64,7 @@ class Given(_Model):
 
 
 class Card(_Model):
-    """One sign on a sheet; `index` is the frame of its best crop, None without a picture; boxes in px of the frame."""
+    """One sign on a sheet; `index` is the frame of its best crop, None without a picture; `frames` are those with a box of it."""
 
     item_id: str
     version: int
@@ -72,6 +72,7 @@ class Card(_Model):
     recording_id: str
     time_s: float | None
     index: int | None
+    frames: int
     class_id: int | None
     confidence: float
     reason: str

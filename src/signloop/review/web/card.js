@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 import { crop } from "./pictures.js";
-import { notOne, percent, sureness } from "./words.js";
+import { inFrames, notOne, percent, sureness } from "./words.js";
 
 /** A place on a sheet. */
 export class Place {
@@ -29,7 +29,8 @@ export class Place {
     this.#state = card === null ? "empty" : card.index === null ? "missing" : "loading";
     if (this.#state !== "loading") this.#image.removeAttribute("src");
     else this.#image.src = crop(card, card.index, side);
-    this.#sure.textContent = card === null || card.class_id === null ? "" : percent(card.confidence);
+    const parts = card === null ? [] : [inFrames(card), card.class_id === null ? "" : percent(card.confidence)];
+    this.#sure.textContent = parts.filter(Boolean).join(" · ");
   }
 
   /** Show how the person marked it. */

@@ -2,7 +2,7 @@
 
 import { keep, kept } from "./state.js";
 
-const NEXT = { "": "odd", odd: "nothing", nothing: "" };
+const NEXT = { "": "odd", odd: "", nothing: "" };
 
 /** Marks of the cards on the screen: item -> "odd" or "nothing". */
 export class Marks {
@@ -27,8 +27,8 @@ export class Marks {
     return this.#of.get(id) ?? "";
   }
 
-  /** Go through the marks. */
-  cycle(id) {
+  /** What a click does: mark as odd, or take whatever mark there is away. */
+  click(id) {
     this.set(id, NEXT[this.get(id)]);
   }
 

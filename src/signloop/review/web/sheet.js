@@ -57,7 +57,7 @@ export class SheetView {
   bindings = [
     { keys: ["Enter"], text: "answer all cards of the sheet, and show the next sheet", run: () => this.#answer() },
     { keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], text: "go to another card", again: true, run: (key) => this.#walk(key) },
-    { keys: ["o", "Space"], text: "mark the card as odd: it is looked at singly later (or click it)", run: () => this.#toggle("odd") },
+    { keys: ["o", "Space"], text: "mark the card as odd, or not: it is looked at one by one later (or click it)", run: () => this.#toggle("odd") },
     { keys: ["x"], text: `mark the card as ${notOne()} (or Shift+click, right click)`, run: () => this.#toggle("nothing") },
     { keys: ["Shift+o"], text: "mark all unmarked cards as odd, where few are right: O takes the mark from these", run: () => this.#rest("odd") },
     { keys: ["Shift+x"], text: `mark all unmarked cards as ${notOne()}`, run: () => this.#rest("nothing") },
@@ -256,7 +256,7 @@ export class SheetView {
     element.addEventListener("click", (event) => {
       this.#point(at());
       if (event.shiftKey) this.#toggle("nothing");
-      else this.#cycle();
+      else this.#click();
     });
     element.addEventListener("contextmenu", (event) => {
       event.preventDefault();
@@ -284,8 +284,8 @@ export class SheetView {
     this.#count();
   }
 
-  #cycle() {
-    this.#marks.cycle(this.#cards[this.#at].item_id);
+  #click() {
+    this.#marks.click(this.#cards[this.#at].item_id);
     this.#tell(this.#places[this.#at]);
   }
 

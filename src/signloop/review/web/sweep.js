@@ -126,7 +126,7 @@ export class SweepView {
     this.#facts.textContent = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box · ${reason}`;
     this.#hint.textContent = drawn
       ? "Name it with 1–5, or / to search. Drag its sides, or use the arrow keys (Shift sizes). Escape removes it."
-      : "If one is missing: drag a box around it, then name it (too small to tell: U). If not: Enter. Wrong boxes are asked on the sheets.";
+      : "If one is missing: drag a box around it, then name it. If not: Enter. If you cannot tell: U. Wrong boxes are asked on the sheets.";
     this.#done.disabled = drawn;
     this.#done.firstElementChild.textContent = drawn ? "name the box first" : "nothing is missing";
     const ids = [...new Set([...kept("recent", []), ...this.#likely])].slice(0, KEYS);

@@ -28,6 +28,9 @@ export const percent = (share) => `${Math.round(share * 100)} %`;
 /** What is proposed, and how sure the models are. */
 export const sureness = (card) => (card.class_id === null ? className(null) : `${className(card.class_id)} ${percent(card.confidence)}`);
 
+/** In how many frames a thing has a box; the answer is for all of them. */
+export const inFrames = (card) => `${card.frames} ${card.frames === 1 ? "frame" : "frames"}`;
+
 /** Seconds into a recording. */
 export function moment(seconds) {
   if (seconds === null) return "time unknown";
