@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from signloop.core.errors import ConfigError, DataError
-from signloop.studies.cycles import NEEDED, Bench, claim, first_cycle, second_cycle
+from signloop.studies.cycles import FILMS, NEEDED, Bench, claim, first_cycle, second_cycle
 
 Ran = list[list[str]]
 
@@ -28,7 +28,8 @@ def bench(tmp_path: Path) -> Bench:
     for name in NEEDED:
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).write_text("{}")
-    (data / "drives" / "a.mp4").write_bytes(b"film")
+    for folder in FILMS:
+        (data / folder / "a.mp4").write_bytes(b"film")
     return Bench(checkout, data, tmp_path / "out", ["+experiment=fast"], lambda text: None)
 
 
@@ -107,6 +108,12 @@ def test_what_is_not_committed_is_told(bench: Bench) -> None:
 def test_data_must_be_complete(bench: Bench) -> None:
     (bench.data / "carnd" / "annotations.json").unlink()
     with pytest.raises(DataError, match=r"the data of the benchmark is incomplete.*no \['carnd/annotations.json'\]"):
+        claim(bench)
+
+
+def test_a_missing_film_is_told_before_hours_of_training(bench: Bench) -> None:
+    (bench.data / "carnd" / "a.mp4").unlink()
+    with pytest.raises(DataError, match=r"the data of the benchmark is incomplete.*no \['carnd/\*\.mp4'\]"):
         claim(bench)
 
 

@@ -14,6 +14,7 @@ from signloop.core.files import atomic_folder, read_json, sha256_file, sha256_js
 
 SLIPS = 0.02  # share of decisions in which the played person errs
 NEEDED = ("gtsdb_seed/annotations.json", "gtsrb/index.csv", "drives/truth.json", "carnd/annotations.json")
+FILMS = ("drives", "carnd")
 SIGNLOOP = (sys.executable, "-c", "from signloop.cli import main; main()")
 REPRO = (sys.executable, "-m", "dvc", "repro")
 UNSET = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME")  # each project has a store of its own
@@ -51,6 +52,7 @@ def claim(bench: Bench) -> str:
         DataError: the data is incomplete.
     """
     missing = [name for name in NEEDED if not (bench.data / name).exists()]
+    missing += [f"{folder}/*.mp4" for folder in FILMS if not any((bench.data / folder).glob("*.mp4"))]
     if missing:
         raise DataError("the data of the benchmark is incomplete", where=bench.data, expected=list(NEEDED), found=f"no {missing}")
     commit = _output(["git", "rev-parse", "HEAD"], bench.checkout)
