@@ -171,11 +171,41 @@ def test_crops() -> None:
     rows = [crop(14, "a"), crop(14, "a"), crop(2, "b"), crop(2, None), crop(14, "")]
     probs = [[0.8, 0.1, 0.1], [0.3, 0.4, 0.3], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6], [0.9, 0.05, 0.05]]
     scores = score_crops(rows, probs, class_ids=[14, 2])
-    assert list(scores) == ["crops", "tracks", "top1", "macro_f1", "track_accuracy", "ece"]
+    assert list(scores) == ["crops", "tracks", "top1", "macro_f1", "track_accuracy", "ece", "intervals"]
     assert (scores["crops"], scores["tracks"], scores["top1"], scores["track_accuracy"]) == (5, 4, 0.6, 0.75)
     assert scores["macro_f1"] == pytest.approx((2 * 2 / (3 + 2) + 2 * 1 / (2 + 2)) / 2)
     assert scores == score_crops([{**r, "class_id": {14: 0, 2: 1}[r["class_id"]]} for r in rows], probs)
-    assert score_crops([], []) == {"crops": 0, "tracks": 0, "top1": 0, "macro_f1": 0, "track_accuracy": 0, "ece": 0}
+    assert score_crops([], []) == {
+        **{"crops": 0, "tracks": 0, "top1": 0, "macro_f1": 0, "track_accuracy": 0, "ece": 0},
+        "intervals": {"top1": None, "track_accuracy": None},
+    }
+
+
+def test_intervals_of_crops_draw_whole_tracks() -> None:
+    """Of 40 tracks with 8 crops every fourth is wrong throughout: drawn by track the share is as uncertain as with 40 crops, not 320."""
+    rows = [crop(0, f"t{track}") for track in range(40) for _ in range(8)]
+    probs = np.array([[0.1, 0.9] if track % 4 == 0 else [0.9, 0.1] for track in range(40) for _ in range(8)])
+    scores = score_crops(rows, probs)
+    low, high = scores["intervals"]["top1"]
+    assert scores["intervals"]["track_accuracy"] == pytest.approx([low, high])
+    assert low < scores["top1"] == scores["track_accuracy"] == 0.75 < high
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.75 * 0.25 / 40), rel=0.15)
+
+
+def test_ap75_has_an_interval_of_its_own() -> None:
+    """Boxes of half of the recordings are shifted to an IoU of 0.6: AP50 is certain, AP75 depends on which recordings are drawn."""
+    truth = many(20)
+    for annotation in truth["annotations"]:
+        annotation["id"] += 1  # a match with annotation 0 counts as false
+    frames = [
+        {"video": f"{i}.mp4", "frame_index": 0, "boxes": [[x + 5 * (i % 2), 0, x + 20 + 5 * (i % 2), 20, 0.9] for x in (0, 100)]}
+        for i in range(20)
+    ]
+    predictions = {**perfect(truth), "frames": frames}
+    scores = score_recordings(parse_truth(truth), predictions, n=200)
+    assert scores["intervals"]["ap50"] == [1, 1]
+    low, high = scores["intervals"]["ap75"]
+    assert low < scores["ap75"] < high
 
 
 def test_crops_that_do_not_fit_are_refused() -> None:

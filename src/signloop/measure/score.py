@@ -1,6 +1,6 @@
 """Predictions and truth enter, the keys that `signloop score` promises leave; pure functions, no model runs here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from signloop.measure.calibration import ece
 from signloop.measure.classification import check_probs, macro_f1, top1, track_accuracy, track_answers
 from signloop.measure.detection import (
     AP50,
+    AP75,
     ap50_by_height_px,
     end_to_end_ap50,
     precision_by_threshold,
@@ -27,6 +28,7 @@ from signloop.measure.truth import TruthRecordings, read_images
 
 NamedBoxes = tuple[Boxes, NDArray[np.integer[Any]]]
 NO_CLASS = -1
+PRECISIONS = {"ap50": AP50, "ap75": AP75}
 WITH_INTERVAL = ("sign_recall", "sign_class_accuracy", "sign_precision", "tracks_per_sign", "false_signs_per_minute")
 
 
@@ -120,10 +122,13 @@ def score_recordings(
 
 def _intervals(counts: Floats, matches: Matches, recordings: Ints, n: int, seed: int) -> dict[str, list[float] | None]:
     if not len(counts):
-        return dict.fromkeys(("ap50", *WITH_INTERVAL))
+        return dict.fromkeys((*PRECISIONS, *WITH_INTERVAL))
     drawn = resample(len(counts), n, seed)
-    value = float(precision_by_threshold(matches)[AP50]) if matches.truth.any() else float("nan")
-    result = {"ap50": _bounds(percentiles(value, resampled_precision(matches, recordings, drawn)))}
+    values = precision_by_threshold(matches) if matches.truth.any() else np.full(len(matches.hits), np.nan)
+    result = {
+        name: _bounds(percentiles(float(values[at]), resampled_precision(matches, recordings, drawn, at)))
+        for name, at in PRECISIONS.items()
+    }
     for name in WITH_INTERVAL:
         result[name] = _bounds(bootstrap(counts, _measure(name), n, seed))
     return result
@@ -169,22 +174,33 @@ def _difference(name: str, a: Floats, b: Floats, n: int, seed: int) -> dict[str,
     return {"a": values[0], "b": values[1], "difference": values[1] - values[0], "interval": bounds}
 
 
-def score_crops(rows: Sequence[Mapping[str, Any]], probs: ArrayLike, class_ids: Sequence[int] | None = None) -> dict[str, Any]:
+def score_crops(
+    rows: Sequence[Mapping[str, Any]],
+    probs: ArrayLike,
+    class_ids: Sequence[int] | None = None,
+    *,
+    n: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Score a classifier on labelled crops.
 
     Args:
         rows: one per crop, with class_id and, where known, track_id (empty or None: a track of its own).
         probs: calibrated probabilities, (crops, columns), rows sum to 1.
         class_ids: class of each column; one column more is "not an object", always wrong. None: column i is class i.
+        n: bootstrap samples over tracks.
+        seed: of these samples.
 
     Returns:
-        crops, tracks, top1, macro_f1, track_accuracy (by mean log-probability over the track), ece; all 0 without crops.
+        crops, tracks, top1, macro_f1, track_accuracy (by mean log-probability over the track), ece; all 0 without crops. And intervals
+        of top1 and track_accuracy: name -> [low, high] at 95 %, None without crops.
 
     Raises:
         DataError: the arguments do not fit, or a track has two classes.
     """
     if not rows:
-        return {"crops": 0, "tracks": 0, "top1": 0.0, "macro_f1": 0.0, "track_accuracy": 0.0, "ece": 0.0}
+        nothing = {"crops": 0, "tracks": 0, "top1": 0.0, "macro_f1": 0.0, "track_accuracy": 0.0, "ece": 0.0}
+        return {**nothing, "intervals": {"top1": None, "track_accuracy": None}}
     width = np.asarray(probs).shape[-1]
     columns = {c: i for i, c in enumerate(range(width) if class_ids is None else class_ids)}
     if not width - 1 <= len(columns) <= width:
@@ -202,4 +218,20 @@ def score_crops(rows: Sequence[Mapping[str, Any]], probs: ArrayLike, class_ids: 
         "macro_f1": macro_f1(predicted, labels),
         "track_accuracy": track_accuracy(answers, labels, tracks),
         "ece": ece(np.minimum(p.max(axis=1), 1), predicted == labels),
+        "intervals": _crop_intervals(predicted == labels, answers, labels, tracks, n, seed),
+    }
+
+
+def _crop_intervals(
+    right: NDArray[np.bool_], answers: Mapping[Hashable, int], labels: Ints, tracks: Sequence[Hashable], n: int, seed: int
+) -> dict[str, list[float] | None]:
+    """Bound the shares of right crops and right tracks by drawing whole tracks: the crops of one are nearly the same picture."""
+    place = {track: i for i, track in enumerate(answers)}
+    of = np.array([place[track] for track in tracks])
+    is_right = np.zeros(len(place))
+    is_right[of] = labels == np.array([answers[track] for track in tracks])
+    sums = np.column_stack([np.bincount(of, right), np.bincount(of), is_right, np.ones(len(place))])
+    return {
+        "top1": _bounds(bootstrap(sums, lambda s: s[..., 0] / s[..., 1], n, seed)),
+        "track_accuracy": _bounds(bootstrap(sums, lambda s: s[..., 2] / s[..., 3], n, seed)),
     }

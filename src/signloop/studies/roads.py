@@ -137,7 +137,7 @@ def _crops(project: Path, runtime: Runtime, progress: Progress) -> dict[str, Mea
     rows = tables.read(folder / "crops.parquet", "crops").to_pylist()
     mine = [row for row in rows if row["split"] == "test" and row["origin"] == "imported"]
     scores = score_crops(mine, predict_crops(runtime, folder, [row["path"] for row in mine], progress), runtime.taxonomy.ids)
-    return {f"crops.{name}": Measured(scores[name]) for name in ("top1", "track_accuracy", "ece")}
+    return {f"crops.{name}": Measured(scores[name], scores["intervals"].get(name)) for name in ("top1", "track_accuracy", "ece")}
 
 
 def _gflop(bundle: Path) -> float:
