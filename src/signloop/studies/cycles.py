@@ -88,7 +88,9 @@ def first_cycle(bench: Bench, project: Path, seed: int) -> float | None:
     stills, recordings = bench.data / "gtsdb_seed", project / "data" / "recordings"
     recordings.mkdir(parents=True, exist_ok=True)
     for video in sorted(bench.drives.glob("*.mp4")):
-        shutil.copyfile(video, recordings / video.name)
+        copy = recordings / video.name
+        if not copy.exists() or copy.stat().st_size != video.stat().st_size:  # none, or one that was cut
+            shutil.copyfile(video, copy)
     seconds = [
         _once(bench, project, "params", *SIGNLOOP, "params", *bench.overrides, f"seed={seed}"),
         _once(bench, project, "stills", *SIGNLOOP, "import", "coco", str(stills / "images"), str(stills / "annotations.json")),
