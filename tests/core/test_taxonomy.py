@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from signloop.core.taxonomy import Taxonomy
 
-CONF = Path(__file__).parents[2] / "conf" / "taxonomy" / "german.yaml"
+ROOT = Path(__file__).parents[2]
+CONF = ROOT / "conf" / "taxonomy" / "german.yaml"
 LEFT = {"id": 4, "name": "turn left", "group": "arrows", "mirror": 9}
 RIGHT = {"id": 9, "name": "turn right", "group": "arrows", "mirror": 4}
 
@@ -52,7 +53,18 @@ def test_the_german_signs_are_43_and_their_mirrors_fit() -> None:
     taxonomy = Taxonomy.model_validate({**value, "classes": tuple(value["classes"])})
     assert taxonomy.ids == tuple(range(43))
     assert taxonomy.name_of(14) == "stop"
+    assert taxonomy.counts.startswith("Road signs of the classes in the list")
     sided = [c for c in taxonomy.classes if "left" in c.name]
     assert len(sided) == 4
     assert all(taxonomy.name_of(c.mirror) == c.name.replace("left", "right") for c in sided)
     assert taxonomy.by_id[taxonomy.id_of["speed limit 30"]].mirror is None
+
+
+def test_what_is_said_to_people_makes_no_model_out_of_date() -> None:
+    silent = make(LEFT, RIGHT)
+    talking = silent.model_copy(update={"counts": "arrows on the road"})
+    assert talking.card() == silent.card()
+    assert Taxonomy.model_validate(talking.card()) == silent
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    read = {name for stage in stages.values() for name in stage.get("params", ()) if name.startswith("taxonomy")}
+    assert read == {f"taxonomy.{name}" for name in silent.card()}

@@ -20,6 +20,7 @@ CONF = Path(__file__).parents[2] / "conf"
 THREE = {
     "name": "shapes",
     "object_name": "shape",
+    "counts": "all that is drawn",
     "classes": [
         {"id": 5, "name": "red square", "group": "square", "mirror": 5},
         {"id": 7, "name": "left arrow", "group": "arrow", "mirror": 9},

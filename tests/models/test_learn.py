@@ -41,7 +41,7 @@ def test_the_classifier_learns_to_name_the_shapes(truth_folder: Path, fast: Para
     metrics = learn_classifier(truth_folder, params, tmp_path, silent)
     assert metrics["val_top1"] > 0.6
     network, cfg, taxonomy = read_classifier(tmp_path)
-    assert taxonomy == fast.taxonomy
+    assert taxonomy == fast.taxonomy.model_copy(update={"counts": ""})  # words for people are no part of a model
     assert logits(network, np.zeros((1, cfg.size_px, cfg.size_px, 3), np.uint8), CPU).shape == (1, 4)
     assert (tmp_path / "report" / "confusion.png").is_file()
 

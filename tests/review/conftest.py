@@ -38,6 +38,7 @@ def taxonomy() -> Taxonomy:
         {
             "name": "shapes",
             "object_name": "shape",
+            "counts": "shapes of any colour",
             "classes": (
                 {"id": CIRCLE, "name": "circle", "group": "round"},
                 {"id": SQUARE, "name": "square", "group": "straight"},

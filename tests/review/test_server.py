@@ -94,7 +94,7 @@ def page(stranger: TestClient) -> TestClient:
 def test_the_page_learns_what_it_needs_once(page: TestClient, desk: Desk) -> None:
     about = page.get("/api/about").json()
     assert (about["review_id"], about["reviewer"], about["object_name"]) == (desk.questions.review_id, "ann", "shape")
-    assert about["is_login"] is False
+    assert (about["is_login"], about["counts"]) == (False, "shapes of any colour")
     assert [(c["id"], c["name"], c["has_picture"]) for c in about["classes"]] == [
         (CIRCLE, "circle", False), (SQUARE, "square", False), (9, "star", False)
     ]  # fmt: skip

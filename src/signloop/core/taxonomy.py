@@ -1,7 +1,7 @@
 """The classes that signs can have: id, name, group and what each becomes in a mirror. Ids are never renumbered."""
 
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -32,6 +32,8 @@ class Taxonomy(BaseModel):
     Attributes:
         name: what it is called in reports.
         object_name: what one labelled thing is called ("sign"), the detector's single class.
+        counts: what is to be labelled and what is not, in words for the person who verifies; "" says nothing. Models know nothing of
+            it, and its change makes none out of date.
         classes: at least one class; ids and names unique; mirrors known and mutual.
     """
 
@@ -39,6 +41,7 @@ class Taxonomy(BaseModel):
 
     name: str
     object_name: str
+    counts: Annotated[str, Field(max_length=400)] = ""
     classes: tuple[SignClass, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -50,6 +53,10 @@ class Taxonomy(BaseModel):
             if c.mirror is not None and (c.mirror not in by_id or by_id[c.mirror].mirror != c.id):
                 raise ValueError(f"class {c.id} ({c.name}): mirror {c.mirror} is unknown or does not point back")
         return self
+
+    def card(self) -> dict[str, Any]:
+        """Return what a model knows of it: all but the words for people."""
+        return self.model_dump(exclude={"counts"})
 
     def __len__(self) -> int:
         return len(self.classes)

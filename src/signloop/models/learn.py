@@ -128,7 +128,7 @@ def learn_classifier(truth: Path, params: Params, out: Path, progress: Progress,
     if history is None:  # the first process writes
         return {}
     network.eval()
-    write_network(out, "classifier", network, {"params": cfg.model_dump(), "taxonomy": taxonomy.model_dump()})
+    write_network(out, "classifier", network, {"params": cfg.model_dump(), "taxonomy": taxonomy.card()})
     return _report_classifier(network.cpu(), views, validation, taxonomy, history, out)
 
 

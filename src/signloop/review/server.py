@@ -172,6 +172,7 @@ def _read_routes(desk: Desk, pictures: Pictures, reviewer: str) -> APIRouter:
             is_login=login is not None,
             taxonomy=desk.taxonomy.name,
             object_name=desk.taxonomy.object_name,
+            counts=desk.taxonomy.counts,
             classes=classes,
         )
 

@@ -23,13 +23,17 @@ class ClassInfo(_Model):
 
 
 class About(_Model):
-    """What the page needs once; `is_login` tells that the reviewer's name is that of a login, and stays."""
+    """What the page needs once.
+
+    `is_login` tells that the reviewer's name is that of a login, and stays; `counts` is the taxonomy's word on what is labelled, or "".
+    """
 
     review_id: str
     reviewer: str
     is_login: bool
     taxonomy: str
     object_name: str
+    counts: str
     classes: list[ClassInfo]
 
 
