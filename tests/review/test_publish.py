@@ -15,6 +15,7 @@ from signloop.core.errors import DataError
 from signloop.core.params import Data, Queue
 from signloop.core.rounds import Verified, publish_round, read_rounds
 from signloop.core.taxonomy import Taxonomy
+from signloop.frames.truth import ROLE_OF
 from signloop.review import questions, queue, snapshot
 from signloop.review.desk import Desk
 from signloop.review.export import export_coco
@@ -248,6 +249,24 @@ def test_an_added_sign_has_only_the_boxes_of_the_person(desk: Desk, do: Do, publ
     assert in_short(rows) == [(f"{DRIVE}/00000{i}/added/{NEW}", "added", SQUARE, i == 4) for i in (3, 4)]
     assert [(row["x1"], row["y1"], row["x2"], row["y2"]) for row in rows] == [BOX, BOX]
     assert {(row["sign_id"], row["model_id"]) for row in rows} == {(f"{DRIVE}/{desk.questions.review_id}/{NEW}", None)}
+
+
+def test_an_added_box_that_nobody_can_name_is_ignored_in_a_complete_frame(
+    queued: Path, desk: Desk, do: Do, publish_all: PublishAll
+) -> None:
+    for number in range(2):
+        do(desk, said(sign(desk, number)))
+    do(desk, drawn((4, True)).model_copy(update={"class_id": None}))
+    do(desk, Sweep(item_id=frame(desk, 4), complete=True))
+    rows = [row for row in publish_all(desk) if row["sign_id"].endswith(NEW)]
+    assert in_short(rows) == [(f"{DRIVE}/000004/added/{NEW}", "unsure", None, True)]
+    assert ROLE_OF[rows[0]["verdict"]] == "ignore"
+    verified = read_rounds(queued / "verified")
+    assert [(row["frame_id"], row["complete"]) for row in verified.frames.to_pylist()] == [(f"{DRIVE}/000004", True)]
+    do(desk, said(NEW, SQUARE, seen=(4,)))  # somebody can, later
+    assert in_short([row for row in publish_all(desk) if row["sign_id"].endswith(NEW)]) == [
+        (f"{DRIVE}/000004/added/{NEW}", "added", SQUARE, True)
+    ]
 
 
 def test_an_added_box_that_is_corrected_after_it_was_published_is_one_box(

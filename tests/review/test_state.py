@@ -193,6 +193,11 @@ def test_an_added_sign_is_decided_by_who_drew_it() -> None:
     assert item.answers["ann"].answer == Answer(item_id=NEW[0], verdict="sign", class_id=8, seen=(4,))
 
 
+def test_who_draws_a_box_without_a_class_cannot_tell_which_sign_it_is() -> None:
+    item = after(Add(item_id=NEW[0], recording_id="d", class_id=None, boxes=(Placed(index=4, xyxy=BOX, seen=True),))).item(NEW[0])
+    assert item.answers["ann"].answer == Answer(item_id=NEW[0], verdict="unsure", seen=(4,))
+
+
 def test_each_person_says_whether_a_frame_is_complete() -> None:
     state = after(Sweep(item_id=FRAMES[0], complete=True))
     state.apply(entry(2, Sweep(item_id=FRAMES[0], complete=False), "bob"))

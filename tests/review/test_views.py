@@ -171,6 +171,10 @@ def test_the_history_says_what_was_done_in_words(desk: Desk, do: Do) -> None:
             Add(item_id="b" * 16, recording_id=DRIVE, class_id=SQUARE, boxes=tuple(Placed(index=i, xyxy=BOX, seen=True) for i in (0, 2))),
             "square added in 2 frames",
         ),
+        (
+            Add(item_id="d" * 16, recording_id=DRIVE, class_id=None, boxes=(Placed(index=0, xyxy=BOX, seen=True),)),
+            "shape added: cannot tell which",
+        ),
         (Sweep(item_id=frame(desk, 2), complete=False), "frame searched: cannot tell"),
     ]
     for act, _ in acts:

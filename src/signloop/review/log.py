@@ -82,12 +82,12 @@ class Placed(_Model):
 
 
 class Add(_Model):
-    """A sign that the models missed."""
+    """A sign that the models missed; without a class the person cannot tell which it is, and it is to be ignored."""
 
     act: Literal["add"] = "add"
     item_id: ItemId
     recording_id: str
-    class_id: int
+    class_id: int | None
     boxes: Annotated[tuple[Placed, ...], Field(min_length=1, max_length=5000, strict=False)]
 
 

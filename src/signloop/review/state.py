@@ -326,6 +326,6 @@ def _add(state: State, entry: Entry, act: Add) -> Item:
     if len(placed) != len(act.boxes):
         raise ConflictError("a sign has two boxes in one frame", where=act.item_id)
     seen = tuple(sorted(box.index for box in act.boxes if box.seen))
-    answer = Answer(item_id=act.item_id, verdict="sign", class_id=act.class_id, seen=seen)
+    answer = Answer(item_id=act.item_id, verdict="unsure" if act.class_id is None else "sign", class_id=act.class_id, seen=seen)
     given = Given(answer, entry.number, entry.annotator, entry.at, entry.seconds)
     return Item(act.item_id, (), placed, {entry.annotator: given}, added=(entry.annotator, act.recording_id))

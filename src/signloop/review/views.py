@@ -191,6 +191,8 @@ def _in_words(desk: Desk, entry: Entry) -> str:
         return f"took back number {act.number}"
     if isinstance(act, Add):
         frames = f" in {len(act.boxes)} frames" if len(act.boxes) > 1 else ""
+        if act.class_id is None:
+            return f"{desk.taxonomy.object_name} added{frames}: cannot tell which"
         return f"{desk.taxonomy.by_id[act.class_id].name} added{frames}"
     if isinstance(act, Sweep):
         return "frame searched" if act.complete else "frame searched: cannot tell"
