@@ -1,11 +1,16 @@
 // A picture with its boxes and moves of the mouse enter; a view to zoom and pan in, boxes that were drawn or corrected leave.
 
 import { draw, make, set } from "./dom.js";
-import { around, fitted, grip, LEAST, moved, sized, spanned } from "./geometry.js";
+import { around, beside, fitted, grip, LEAST, moved, sized, spanned } from "./geometry.js";
 
 const STEP = 1.25; // of one zoom
+const PAN = 0.15; // of what is looked at, for one key
 const REACH = 9; // px on the screen, around a side that can be dragged
+const HANDLE = 8; // px on the screen
+const SMALL = 48; // px on the screen; the handles of a smaller box lie outside of it
+const LETTER = 13; // px on the screen
 const CORNERS = [[0, 1], [2, 1], [0, 3], [2, 3]];
+const AWAY = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** One picture on the screen; its element is reused for all frames. */
 export class Frame {
@@ -18,6 +23,9 @@ export class Frame {
   #marks = [];
   #edited = null; // {xyxy, changed}
   #drag = null;
+  #isGrabbed = false; // dragging moves the view, whatever else it does
+  #mouse = null; // where it is over the picture, px of the screen
+  #widths = new Map(); // of labels, px on the screen
   #drawn = null;
   #shown = null;
   element = make("div", { className: "frame", role: "img" }, this.#svg, this.#missing);
@@ -26,6 +34,7 @@ export class Frame {
   constructor({ onShown = () => {}, onDrawn = null } = {}) {
     this.#drawn = onDrawn;
     this.#shown = onShown;
+    this.element.classList.toggle("draws", onDrawn !== null);
     this.#svg.append(this.#image, this.#layer);
     this.#image.addEventListener("load", () => this.#shown());
     this.#image.addEventListener("error", () => (this.#missing.hidden = false));
@@ -34,6 +43,10 @@ export class Frame {
     this.#svg.addEventListener("pointermove", (event) => this.#move(event));
     this.#svg.addEventListener("pointerup", (event) => this.#up(event));
     this.#svg.addEventListener("pointercancel", () => (this.#drag = null));
+    this.#svg.addEventListener("pointerleave", () => (this.#mouse = null));
+    this.#svg.addEventListener("contextmenu", (event) => event.preventDefault()); // the right button moves the view
+    addEventListener("keyup", (event) => event.key === " " && this.#grab(false));
+    addEventListener("blur", () => this.#grab(false));
     new ResizeObserver(() => this.#look(this.#view)).observe(this.#svg);
   }
 
@@ -66,11 +79,30 @@ export class Frame {
     this.#look({ x: 0, y: 0, w: Infinity });
   }
 
-  /** Zoom in (1) or out (-1) at a point of the frame, or in the middle. */
-  zoom(direction, at = { x: this.#view.x + this.#view.w / 2, y: this.#view.y + this.#view.h / 2 }) {
+  /** Zoom in (1) or out (-1) at a point of the frame; without one at the corrected box, else at the mouse, else in the middle. */
+  zoom(direction, point = null) {
     const factor = direction > 0 ? 1 / STEP : STEP;
-    const { x, y, w } = this.#view;
-    this.#look({ x: at.x - (at.x - x) * factor, y: at.y - (at.y - y) * factor, w: w * factor });
+    const { x, y, w, h } = this.#view;
+    const middle = { x: x + w / 2, y: y + h / 2 };
+    if (this.#edited && !point) {
+      const [x1, y1, x2, y2] = this.#edited.xyxy;
+      this.#look({ x: (x1 + x2 - w * factor) / 2, y: (y1 + y2 - h * factor) / 2, w: w * factor });
+    } else {
+      const at = point ?? (this.#mouse && this.#at(...this.#mouse)) ?? middle;
+      this.#look({ x: at.x - (at.x - x) * factor, y: at.y - (at.y - y) * factor, w: w * factor });
+    }
+  }
+
+  /** Move the view by an arrow key. */
+  pan(key) {
+    const [right, down] = AWAY[key];
+    const { x, y, w, h } = this.#view;
+    this.#look({ x: x + right * PAN * w, y: y + down * PAN * h, w });
+  }
+
+  /** Let dragging move the view as long as Space is held. */
+  grab() {
+    this.#grab(true);
   }
 
   /** Let the person correct a box; `changed(xyxy)` is told of each move. */
@@ -92,7 +124,7 @@ export class Frame {
 
   /** Correct the box by an arrow key, with Shift its size. */
   nudge(key) {
-    const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key.replace("Shift+", "")];
+    const [dx, dy] = AWAY[key.replace("Shift+", "")];
     const { width, height } = this.#frame;
     const { xyxy } = this.#edited;
     this.#correct(key.startsWith("Shift+") ? sized(xyxy, "rb", dx, dy, width, height) : moved(xyxy, dx, dy, width, height));
@@ -126,62 +158,111 @@ export class Frame {
   }
 
   #paint() {
-    const marks = this.#edited ? [...this.#marks, { xyxy: this.#edited.xyxy, kind: "edited" }] : this.#marks;
-    this.#layer.replaceChildren(...marks.flatMap((mark) => this.#outline(mark)), ...(this.#edited ? this.#handles() : []));
+    const isDrawing = Boolean(this.#drag?.spanned);
+    const edited = this.#drag?.spanned ?? this.#edited?.xyxy;
+    const outlines = this.#marks.flatMap(({ xyxy, kind }) => outline(xyxy, kind));
+    const parts = [...outlines, ...this.#labels(edited ? [edited] : [])];
+    if (edited) parts.push(...outline(edited, this.#isSmall(edited) ? "edited small" : "edited"), ...(isDrawing ? [] : this.#handles()));
+    this.#layer.replaceChildren(...parts);
   }
 
-  #outline({ xyxy: [x1, y1, x2, y2], label, kind }) {
-    const place = { x: x1, y: y1, width: x2 - x1, height: y2 - y1 };
-    const parts = [draw("rect", { ...place, class: "halo" }), draw("rect", { ...place, class: `box ${kind}` })];
-    if (label) {
-      const size = 13 * this.#unit;
-      const text = draw("text", { x: x1, y: y1 > size * 1.4 ? y1 - size * 0.4 : y2 + size * 1.1, "font-size": size, "stroke-width": size / 4 });
-      text.textContent = label;
-      parts.push(text);
+  /** Labels beside their boxes, inside of what is seen of the picture. */
+  #labels(others) {
+    const named = this.#marks.filter(({ label }) => label);
+    if (!named.length) return [];
+    const { x, y, w, h } = this.#view;
+    const [left, top] = [Math.max(x, 0), Math.max(y, 0)];
+    const area = { x: left, y: top, w: Math.min(x + w, this.#frame.width) - left, h: Math.min(y + h, this.#frame.height) - top };
+    const unit = this.#unit;
+    const widest = area.w / unit;
+    const texts = named.map(({ label }) => this.#fitting(label, widest));
+    const sizes = texts.map((text) => ({ w: Math.min(this.#width(text), widest) * unit, h: LETTER * 1.25 * unit }));
+    const spots = beside(named.map(({ xyxy }) => xyxy), sizes, area, 3 * unit, others);
+    return spots.flatMap((spot, k) => {
+      if (!spot) return [];
+      const size = { "font-size": LETTER * unit, "stroke-width": (LETTER / 4) * unit };
+      const text = draw("text", { x: spot.x + 2 * unit, y: spot.y + LETTER * unit, ...size });
+      text.textContent = texts[k];
+      return [text];
+    });
+  }
+
+  /** A label, cut where it would not fit. */
+  #fitting(label, widest) {
+    const width = this.#width(label);
+    return width <= widest ? label : `${label.slice(0, Math.floor((label.length * widest) / width) - 2)}…`;
+  }
+
+  #width(label) {
+    if (!this.#widths.has(label)) {
+      const pen = document.createElement("canvas").getContext("2d");
+      pen.font = `600 ${LETTER}px ${getComputedStyle(this.#svg).fontFamily}`;
+      this.#widths.set(label, pen.measureText(label).width + 4);
     }
-    return parts;
+    return this.#widths.get(label);
   }
 
   #handles() {
-    const side = 9 * this.#unit;
+    const { xyxy } = this.#edited;
+    const side = HANDLE * this.#unit;
+    const out = this.#isSmall(xyxy) ? (side + this.#unit) / 2 : 0;
     return CORNERS.map(([h, v]) => {
-      const [x, y] = [this.#edited.xyxy[h], this.#edited.xyxy[v]];
+      const [x, y] = [xyxy[h] + (h === 0 ? -out : out), xyxy[v] + (v === 1 ? -out : out)];
       return draw("rect", { x: x - side / 2, y: y - side / 2, width: side, height: side, class: "handle" });
     });
   }
 
-  #at(event) {
+  #isSmall([x1, y1, x2, y2]) {
+    return Math.min(x2 - x1, y2 - y1) < SMALL * this.#unit;
+  }
+
+  #grab(isGrabbed) {
+    this.#isGrabbed = isGrabbed;
+    this.element.classList.toggle("grabbed", isGrabbed);
+  }
+
+  #at(clientX, clientY) {
     const area = this.#svg.getBoundingClientRect();
-    return { x: this.#view.x + (event.clientX - area.left) * this.#unit, y: this.#view.y + (event.clientY - area.top) * this.#unit };
+    return { x: this.#view.x + (clientX - area.left) * this.#unit, y: this.#view.y + (clientY - area.top) * this.#unit };
   }
 
   #wheel(event) {
     event.preventDefault();
-    this.zoom(event.deltaY < 0 ? 1 : -1, this.#at(event));
+    this.zoom(event.deltaY < 0 ? 1 : -1, this.#at(event.clientX, event.clientY));
+  }
+
+  /** Sides of the corrected box that a point would drag, "" for all of it; null for none. */
+  #grip(point) {
+    return this.#edited && grip(this.#edited.xyxy, point, REACH * this.#unit);
   }
 
   #down(event) {
-    if (event.button !== 0) return;
-    const from = this.#at(event);
-    const sides = this.#edited && grip(this.#edited.xyxy, from, REACH * this.#unit);
-    const kind = this.#edited && sides !== null ? "correct" : this.#drawn && !this.#edited ? "draw" : "pan";
-    this.#drag = { kind, sides, from, box: this.#edited?.xyxy, view: this.#view, screen: [event.clientX, event.clientY] };
+    if (event.button > 2 || this.#drag) return;
+    const screen = [event.clientX, event.clientY];
+    const from = this.#at(...screen);
+    const sides = this.#grip(from);
+    const isMoving = event.button !== 0 || this.#isGrabbed;
+    const kind = isMoving ? "pan" : sides !== null ? "correct" : this.#drawn ? "draw" : "pan";
+    this.#drag = { kind, sides, from, box: this.#edited?.xyxy, view: this.#view, screen };
     this.#svg.setPointerCapture(event.pointerId);
     event.preventDefault();
   }
 
   #move(event) {
-    if (!this.#drag) return;
+    this.#mouse = [event.clientX, event.clientY];
+    const to = this.#at(...this.#mouse);
+    if (!this.#drag) {
+      this.#svg.dataset.grip = this.#grip(to) ?? "none";
+      return;
+    }
     const { kind, sides, from, box, view, screen } = this.#drag;
     const { width, height } = this.#frame;
-    const to = this.#at(event);
     if (kind === "correct") {
       const change = [to.x - from.x, to.y - from.y, width, height];
       this.#correct(sides ? sized(box, sides, ...change) : moved(box, ...change));
     } else if (kind === "draw") {
       this.#drag.spanned = spanned(from, to, width, height);
       this.#paint();
-      this.#layer.append(...this.#outline({ xyxy: this.#drag.spanned, kind: "edited" }));
     } else {
       this.#look({ x: view.x - (event.clientX - screen[0]) * this.#unit, y: view.y - (event.clientY - screen[1]) * this.#unit, w: view.w });
     }
@@ -193,4 +274,9 @@ export class Frame {
     if (box && box[2] - box[0] >= LEAST && box[3] - box[1] >= LEAST) this.#drawn(box.map((value) => Math.round(value * 10) / 10));
     else this.#paint();
   }
+}
+
+function outline([x1, y1, x2, y2], kind) {
+  const place = { x: x1, y: y1, width: x2 - x1, height: y2 - y1 };
+  return [draw("rect", { ...place, class: `halo ${kind}` }), draw("rect", { ...place, class: `box ${kind}` })];
 }
