@@ -460,7 +460,7 @@ class Person(Hands):
         first = next((k + 1 for k in range(own - 1, -1, -1) if not right[k]), 0)
         last = next((k - 1 for k in range(own + 1, len(right)) if not right[k]), len(right) - 1)
         if first == last == own:
-            self._press("sweep", "Escape")
+            self._press("sweep", "o")
         else:
             for k in [k for k in (first - 1, last + 1) if 0 <= k < len(right)]:
                 places.nth(k).click()

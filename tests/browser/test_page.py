@@ -6,8 +6,10 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import cv2
+import numpy as np
 import pytest
 from playwright.sync_api import Page, Route
 from tests.browser import person
@@ -101,7 +103,7 @@ def name_heart(page: Page) -> None:
     settled = """() => document.querySelector("dialog.follow[open] .strip button") || document.querySelector(".right > .main:enabled")"""
     page.wait_for_function(settled)
     if page.locator("dialog.follow[open]").count():
-        press(page, "Escape")
+        press(page, "o")
     page.wait_for_selector(".right > .main:enabled")
 
 
@@ -420,7 +422,8 @@ FOLLOWED = (0, 2, 4, 6, 8)
         (["Enter"], FOLLOWED),
         (["ArrowRight", "x", "Enter"], (0, 2, 4)),  # and those beyond it
         (["ArrowLeft", "ArrowLeft", "x", "ArrowRight", "x", "x", "Enter"], (2, 4, 6, 8)),  # left out, and back again
-        (["Escape"], (4,)),
+        (["o"], (4,)),
+        (["Escape", "/", *"heart", "Enter", "o"], (4,)),  # back to naming
     ],
 )
 def test_a_drawn_box_is_followed_and_confirmed_in_the_frames_around(
@@ -438,6 +441,12 @@ def test_a_drawn_box_is_followed_and_confirmed_in_the_frames_around(
     page.wait_for_selector("dialog.follow[open] .strip button")
     page.wait_for_function("() => [...document.querySelectorAll('dialog.follow img')].every((one) => one.complete && one.naturalWidth)")
     assert page.locator("dialog.follow .strip button").count() == len(FOLLOWED)
+    assert page.locator(".right > .main").inner_text() == "say in which frames"
+    if keys[0] == "Escape":
+        press(page, keys.pop(0))
+        title(page, "What shape is in the box?")
+        assert page.locator(".right > .main").inner_text() == "name the box first"
+        assert entries() == []
     press(page, *keys)
     page.wait_for_selector(".toasts >> text=heart added")
     [act] = [entry.act for entry in entries(1)]
@@ -451,6 +460,198 @@ def test_a_drawn_box_is_followed_and_confirmed_in_the_frames_around(
     for index in FOLLOWED:
         detail = page.request.get(f"{host}api/frames/{item_of(f'{DRIVE}/{index:06d}')}").json()
         assert (act.item_id in [sign["item_id"] for sign in detail["signs"]]) == (index in kept)
+
+
+def sought(page: Page, item_of: ItemOf) -> None:
+    """Open the frame in which one was missed in the search for missed ones."""
+    page.evaluate("(id) => (location.hash = `sweep/${id}`)", item_of(f"{DRIVE}/000004"))
+    title(page, "without a box here?")
+    page.wait_for_selector(".frame image[href*='/4']", state="attached")
+
+
+def outlined(page: Page) -> list[float]:
+    """The box that is marked, px of the frame."""
+    found: list[float] = page.evaluate(
+        """() => {
+            const { x, y, width, height } = document.querySelector(".frame .box.edited").getBBox();
+            return [x, y, x + width, y + height];
+        }"""
+    )
+    return found
+
+
+def looked_at(page: Page) -> list[float]:
+    """The part of the frame that is seen: left, top, width, height, px of the frame."""
+    return [float(value) for value in (page.locator(".single .frame svg").get_attribute("viewBox") or "").split()]
+
+
+def on_screen(page: Page, x: float, y: float) -> tuple[float, float]:
+    at = """([x, y]) => {
+        const at = new DOMPoint(x, y).matrixTransform(document.querySelector(".frame svg").getScreenCTM());
+        return [at.x, at.y];
+    }"""
+    left, top = page.evaluate(at, [x, y])
+    return left, top
+
+
+def test_a_missed_sign_that_nobody_can_tell_is_kept_and_ignored(page: Page, project: Path, entries: Entries, item_of: ItemOf) -> None:
+    page.evaluate(DECIDE_BUT_ONE, "")
+    sought(page, item_of)
+    drag(page, MISSED)
+    title(page, "What shape is in the box?")
+    press(page, "u")
+    page.wait_for_function("""() => document.querySelector("dialog.follow[open] .strip button, .right > .main:enabled")""")
+    if page.locator("dialog.follow[open]").count():
+        press(page, "o")
+    page.wait_for_selector(".toasts >> text=what is in the box will be ignored")
+    page.wait_for_selector(".frame text >> text=cannot tell which", state="attached")
+    stored(page)
+    [act] = [entry.act for entry in entries() if isinstance(entry.act, Add)]
+    assert (act.class_id, [placed.index for placed in act.boxes]) == (None, [4])
+    press(page, "Enter")
+    assert wait_for_frame(page, (DRIVE, 4)) is not None
+    go(page, "report")
+    page.wait_for_selector("section.report tbody >> text=shape added: cannot tell which")
+    press(page, "p")
+    page.wait_for_selector(".published >> text=round_001")
+    verified = read_rounds(project / "data" / "verified")
+    assert [(row["frame_id"], row["complete"]) for row in verified.frames.to_pylist()] == [(f"{DRIVE}/000004", True)]
+    [row] = [row for row in verified.boxes.to_pylist() if row["verdict"] != "rejected"]
+    assert (row["frame_id"], row["verdict"], row["class_id"]) == (f"{DRIVE}/000004", "unsure", None)
+    assert [row[c] for c in ("x1", "y1", "x2", "y2")] == pytest.approx(MISSED, abs=2)
+
+
+def test_a_searched_frame_in_which_something_is_open_says_what_makes_it_complete(page: Page, item_of: ItemOf) -> None:
+    sought(page, item_of)
+    assert "circle ?" in page.locator(".frame text").all_text_contents()
+    press(page, "Enter")
+    page.wait_for_selector(".toasts >> text=It counts as complete once its 9 shapes with ? are decided on the sheets")
+    page.evaluate(DECIDE_BUT_ONE, "")
+    go(page, "sheet")
+    go(page, "sweep")
+    assert wait_for_frame(page, (DRIVE, 4)) is not None
+    page.wait_for_selector(".toasts p", state="detached")
+    press(page, "Enter")
+    stored(page)
+    assert page.locator(".toasts p").count() == 0
+
+
+def test_labels_stay_inside_the_picture_and_cover_nothing(page: Page, item_of: ItemOf) -> None:
+    sought(page, item_of)
+    where = """(selector) => [...document.querySelectorAll(selector)].map((one) => {
+        const { left, top, right, bottom } = one.getBoundingClientRect();
+        return [left, top, right, bottom];
+    })"""
+    for keys in ([], ["+"] * 3):  # zoomed, some boxes are cut or out of sight
+        page.mouse.move(*on_screen(page, 60, 60))
+        press(page, *keys)
+        [(left, top, right, bottom)] = page.evaluate(where, ".single .frame")
+        labels, boxes = page.evaluate(where, ".frame text"), page.evaluate(where, ".frame .box.known")
+        assert len(labels) == (9 if not keys else len([b for b in boxes if b[0] < right and b[1] < bottom and b[2] > left and b[3] > top]))
+        assert all(left - 1 <= x1 and x2 <= right + 1 and top - 1 <= y1 and y2 <= bottom + 1 for x1, y1, x2, y2 in labels)
+        rest = [*labels, *boxes]
+        for k, (x1, y1, x2, y2) in enumerate(labels):
+            over = [o for n, o in enumerate(rest) if n != k and min(x2, o[2]) - max(x1, o[0]) > 3 and min(y2, o[3]) - max(y1, o[1]) > 3]
+            assert over == []
+
+
+def test_labels_of_a_crowd_do_not_cover_each_other(page: Page) -> None:
+    boxes = [[100 + 12 * (k % 4), 3 + 12 * (k // 4), 110 + 12 * (k % 4), 13 + 12 * (k // 4)] for k in range(12)] + [[630, 350, 640, 360]]
+    spots = page.evaluate(
+        """async (boxes) => {
+            const { beside } = await import("/web/geometry.js");
+            const area = { x: 0, y: 0, w: 640, h: 360 };
+            return beside([...boxes, [700, 10, 710, 20]], [...boxes, 0].map(() => ({ w: 80, h: 16 })), area, 2);
+        }""",
+        boxes,
+    )
+    assert spots.pop() is None
+    labels = [(spot["x"], spot["y"]) for spot in spots]
+    assert all(0 <= x <= 560 and 0 <= y <= 344 for x, y in labels)
+    assert [(a, b) for k, a in enumerate(labels) for b in labels[:k] if abs(a[0] - b[0]) < 80 and abs(a[1] - b[1]) < 16] == []
+
+
+def test_a_small_box_can_be_seen_and_its_sides_dragged(page: Page, item_of: ItemOf) -> None:
+    sought(page, item_of)
+    drag(page, (400, 300, 408, 308))
+    x1, y1, x2, y2 = outlined(page)
+    handles = page.evaluate(
+        "[...document.querySelectorAll('.frame .handle')].map((one) => { const b = one.getBBox(); return [b.x, b.y, b.width]; })"
+    )
+    assert len(handles) == 4
+    assert all(x + side <= x1 or x >= x2 for x, _, side in handles)
+    assert all(y + side <= y1 or y >= y2 for _, y, side in handles)
+    drag(page, (x2, (y1 + y2) / 2, x2 + 40, (y1 + y2) / 2))
+    assert outlined(page) == pytest.approx([x1, y1, x2 + 40, y2], abs=0.5)
+    drag(page, ((x1 + x2 + 40) / 2, (y1 + y2) / 2, (x1 + x2 + 40) / 2 + 10, (y1 + y2) / 2 + 5))
+    assert outlined(page) == pytest.approx([x1 + 10, y1 + 5, x2 + 50, y2 + 5], abs=0.5)
+    drag(page, (500, 100, 540, 130))  # elsewhere: another one instead
+    assert outlined(page) == pytest.approx([500, 100, 540, 130], abs=2)
+
+
+def test_the_frame_is_zoomed_where_one_looks_and_moved_by_keys_and_mouse(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    sought(page, item_of)
+    whole = looked_at(page)
+    press(page, "ArrowRight")
+    assert looked_at(page) == whole
+    page.mouse.move(*on_screen(page, 600, 180))
+    before = on_screen(page, 600, 180)
+    press(page, "+", "+", "+")
+    assert on_screen(page, 600, 180) == pytest.approx(before, abs=2)
+    x, y, w, h = looked_at(page)
+    press(page, "ArrowLeft", "ArrowUp")
+    assert looked_at(page) == pytest.approx([x - 0.15 * w, y - 0.15 * h, w, h])
+    ways: list[tuple[Literal["left", "right", "middle"], str | None]] = [("left", "Space"), ("right", None), ("middle", None)]
+    for button, held in ways:
+        start, (left, top) = looked_at(page), on_screen(page, 400, 200)
+        page.mouse.move(left, top)
+        if held:
+            page.keyboard.down(held)
+        page.mouse.down(button=button)
+        page.mouse.move(left + 40, top + 20, steps=2)
+        page.mouse.up(button=button)
+        if held:
+            page.keyboard.up(held)
+        assert on_screen(page, 400, 200) == pytest.approx((left + 40, top + 20), abs=1.5)
+        assert looked_at(page)[2:] == start[2:]
+    assert page.locator(".frame .box.edited").count() == 0
+    press(page, "0")
+    drag(page, (200, 180, 240, 220))
+    press(page, "+", "+", "+")
+    x, y, w, h = looked_at(page)
+    assert (x + w / 2, y + h / 2) == pytest.approx((220, 200), abs=2)
+    assert entries() == []
+
+
+def test_lightened_pictures_keep_what_is_bright(page: Page, item_of: ItemOf) -> None:
+    sought(page, item_of)
+    page.wait_for_timeout(300)
+
+    def grey() -> float:
+        left, top = on_screen(page, 300, 200)
+        shot = page.screenshot(clip={"x": left, "y": top, "width": 10, "height": 10})
+        return float(np.mean(np.asarray(cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR))))
+
+    assert grey() == pytest.approx(110, abs=3)
+    press(page, "l")
+    assert grey() == pytest.approx(255 * (110 / 255) ** 0.4, abs=4)
+
+
+def test_what_counts_is_said_where_it_is_searched_and_in_the_list_of_keys(page: Page) -> None:
+    go(page, "sweep")
+    title(page, "without a box here?")
+    assert page.locator(".counts:visible").count() == 0
+
+    def tell(route: Route) -> None:
+        route.fulfill(json={**route.fetch().json(), "counts": "all but <b>lines</b>"})
+
+    page.route("**/api/about", tell)
+    page.reload()
+    title(page, "without a box here?")
+    words = "What counts as a shape: all but <b>lines</b>"
+    assert page.locator("section .counts").inner_text() == words
+    press(page, "?")
+    assert page.locator("dialog[open] .counts").inner_text() == words
 
 
 def test_the_name_of_who_decides_is_in_the_log(page: Page, entries: Entries) -> None:

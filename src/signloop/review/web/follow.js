@@ -16,37 +16,41 @@ export class FollowPanel {
   #first = 0;
   #last = 0;
   #at = 0;
-  #taken = false;
+  #answer = null; // boxes to keep, once the person has said which
+  #drawn = null;
   #title = make("h1", { tabIndex: -1 });
   #words = make("p", { role: "status" });
   #strip = make("div", { className: "strip", role: "group", "aria-label": `The same ${one()} in the frames around` });
   #take = button("", "Enter", () => this.#done(), "main");
-  #buttons = make("div", { className: "buttons" }, this.#take, button("only the drawn one", "Esc", () => this.element.close()));
+  #buttons = make(
+    "div", { className: "buttons" },
+    this.#take, button("only in this frame", "O", () => this.close()), button("back, add nothing yet", "Esc", () => this.element.close()),
+  );
   element = make("dialog", { className: "follow", "aria-label": "The frames around" }, this.#title, this.#words, this.#strip, this.#buttons);
 
   constructor() {
     addEventListener("keydown", (event) => this.element.open && this.#key(event)); // wherever the focus is after a click
   }
 
-  /** Look for a box in the frames around and ask the person; resolves with the boxes to keep, the drawn one among them. */
+  /** Look for a box in the frames around and ask the person; resolves with the boxes to keep, the drawn one among them; null: none yet. */
   async ask({ recording_id, index }, xyxy, name) {
     const drawn = { index, xyxy, seen: true };
+    this.#drawn = drawn;
     const left = new Promise((resolve) => this.element.addEventListener("close", () => resolve(null), { once: true }));
     this.#begin(name);
     const [x1, y1, x2, y2] = xyxy;
     const found = await Promise.race([find(`/api/follow/${recording_id}/${index}?x1=${x1}&y1=${y1}&x2=${x2}&y2=${y2}`), left]);
-    if (!found || found.length < 2) {
-      this.element.close();
-      return [drawn];
-    }
-    this.#show(recording_id, found, drawn);
+    if (!this.element.open) return this.#answer; // the person did not wait
+    if (!found || found.length < 2) this.close();
+    else this.#show(recording_id, found, drawn);
     await left;
-    if (!this.#taken) return [drawn];
-    return this.#kept.map(({ box, image }) => (box.index === index ? drawn : { index: box.index, xyxy: box.xyxy, seen: isShown(image) }));
+    return this.#answer;
   }
 
   /** Leave; the drawn box alone is kept. */
   close() {
+    if (!this.element.open) return;
+    this.#answer = [this.#drawn];
     this.element.close();
   }
 
@@ -56,11 +60,11 @@ export class FollowPanel {
 
   #begin(name) {
     this.#places = [];
-    this.#taken = false;
+    this.#answer = null;
     this.#title.replaceChildren("Is this the same ", make("strong", { textContent: name }), " in all pictures?");
-    this.#words.textContent = "Looking for it in the frames around … Escape takes the drawn one only.";
+    this.#words.textContent = "Looking for it in the frames around …";
     this.#strip.replaceChildren();
-    this.#buttons.hidden = true;
+    this.#take.hidden = true;
     this.element.showModal();
     this.#title.focus();
   }
@@ -70,7 +74,7 @@ export class FollowPanel {
     this.#own = boxes.findIndex((box) => box.index === drawn.index);
     [this.#first, this.#last] = [0, boxes.length - 1];
     this.#strip.replaceChildren(...this.#places.map((place) => place.element));
-    this.#buttons.hidden = false;
+    this.#take.hidden = false;
     this.#words.textContent = "Where it is another one, or the box is off: click the picture, or ← → and X; those beyond it go too.";
     this.#paint();
     this.#point(this.#own);
@@ -103,7 +107,7 @@ export class FollowPanel {
 
   /** Leave out a crop and all beyond it; one that is left out comes back, with all up to it. */
   #drop(k) {
-    if (k === this.#own) this.#words.textContent = "The drawn one stays. To remove it, take it, and undo with Z.";
+    if (k === this.#own) this.#words.textContent = "This is the one that you drew. To change or remove it, go back with Escape.";
     else if (k > this.#own) this.#last = k <= this.#last ? k - 1 : k;
     else this.#first = k >= this.#first ? k + 1 : k;
     this.#paint();
@@ -123,6 +127,7 @@ export class FollowPanel {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[pressed];
     if (step) this.#point(this.#at + step);
     else if (pressed === "x" && this.#places.length) !event.repeat && this.#drop(this.#at);
+    else if (pressed === "o") this.close();
     else if (pressed === "Enter" && !this.#buttons.contains(event.target)) !event.repeat && this.#done();
     else return;
     event.preventDefault();
@@ -135,7 +140,9 @@ export class FollowPanel {
       this.#words.textContent = `${loading} pictures are still loading: nothing was taken yet.`;
       return;
     }
-    this.#taken = true;
+    this.#answer = this.#kept.map(({ box, image }) =>
+      box.index === this.#drawn.index ? this.#drawn : { index: box.index, xyxy: box.xyxy, seen: isShown(image) },
+    );
     this.element.close();
   }
 }

@@ -2,18 +2,28 @@
 
 import { button, make } from "./dom.js";
 import { bound } from "./keys.js";
+import { state } from "./state.js";
+import { one } from "./words.js";
 
 const SIGNS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Backspace: "⌫", Escape: "Esc" };
 const list = make("div", { className: "lists" });
 const close = button("close", "Esc", () => dialog.close(), "main");
-const dialog = make("dialog", { "aria-label": "Keys" }, make("h1", { textContent: "Keys" }), list, close);
+const counts = make("p", { className: "counts" });
+const dialog = make("dialog", { "aria-label": "Keys" }, make("h1", { textContent: "Keys" }), counts, list, close);
 document.body.append(dialog);
 
-/** List the keys. */
+/** List the keys, under what counts. */
 export function showKeys() {
+  tellCounts(counts);
   const { here, everywhere } = bound();
   list.replaceChildren(table("In this view", here), table("Everywhere", everywhere));
   dialog.showModal();
+}
+
+/** Say what is to be labelled and what is not, if the taxonomy does. */
+export function tellCounts(place) {
+  place.hidden = !state.about.counts;
+  place.replaceChildren(make("strong", { textContent: `What counts as a ${one()}: ` }), state.about.counts);
 }
 
 const written = (key) => (key === "+" ? key : key.split("+").map((part) => SIGNS[part] ?? capital(part)).join("+"));

@@ -5,6 +5,7 @@ import { Chooser } from "./chooser.js";
 import { button, make } from "./dom.js";
 import { FollowPanel } from "./follow.js";
 import { Frame } from "./frame.js";
+import { tellCounts } from "./help.js";
 import { Lane } from "./lane.js";
 import { frame, loadFrame } from "./pictures.js";
 import { Proposals } from "./proposals.js";
@@ -16,6 +17,7 @@ import { className, count, many, moment, one } from "./words.js";
 const READ = 4; // frames at a time
 const MOST = 50; // frames that are told of, to find those that were not left for later
 const KEYS = 5; // classes that were used lately
+const UNTOLD = "cannot tell which";
 
 /** The view of missed signs. `shared`: queue, clock, go(view, id), place(view, id). */
 export class SweepView {
@@ -30,6 +32,7 @@ export class SweepView {
   #facts = make("p", { className: "facts" });
   #done = button("", "Enter", () => this.#complete(true), "main");
   #hint = make("p");
+  #counts = make("p", { className: "counts" });
   #empty = make("div", { className: "empty", hidden: true });
   #work;
   element;
@@ -47,27 +50,28 @@ export class SweepView {
     const buttons = [
       button("mark a box", "B", () => this.#drawn(this.#frame.middle())),
       button("remove box", "Esc", () => this.#drop()),
-      button("cannot tell", "U", () => this.#complete(false)),
+      button("cannot tell", "U", () => this.#cannotTell()),
       button("later", "N", () => this.#skip()),
       button("back", "⌫", () => this.#goBack()),
     ];
     this.#work = make(
       "div", { className: "work" },
-      make("div", { className: "left" }, make("div", { className: "head" }, this.#title, this.#facts), this.#frame.element),
+      make("div", { className: "left" }, make("div", { className: "head" }, this.#title, this.#facts, this.#counts), this.#frame.element),
       make(
         "div", { className: "right" },
         this.#done, this.#hint, this.#proposals.element, this.#chooser.element, make("div", { className: "buttons" }, ...buttons),
       ),
     );
     this.element = make("section", { className: "single" }, this.#work, this.#empty, this.#follow.element);
+    tellCounts(this.#counts);
     this.bindings = [
       { keys: ["Enter"], text: "nothing (more) is missing: once all in it is decided, the frame is complete", run: () => this.#complete(true) },
       { keys: ["b"], text: "mark a box in the middle (or drag one with the mouse)", run: () => this.#drawn(this.#frame.middle()) },
       {
         keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"],
-        text: "move the marked box; with Shift size it",
+        text: "move the marked box, with Shift size it; without one, move a zoomed picture",
         again: true,
-        run: (key) => this.#frame.edited && this.#frame.nudge(key),
+        run: (key) => (this.#frame.edited ? this.#frame.nudge(key) : this.#frame.pan(key)),
       },
       {
         keys: ["Shift+ArrowLeft", "Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowDown"],
@@ -77,10 +81,25 @@ export class SweepView {
       { keys: ["1", "2", "3", "4", "5"], text: "name the marked box; then confirm it in the frames around", run: (key) => this.#proposals.choose(key) },
       { keys: ["/"], text: "search a name for the marked box", run: () => this.#frame.edited && this.#chooser.open() },
       { keys: ["Escape"], text: "remove the marked box", run: () => this.#drop() },
-      { keys: ["u"], text: "cannot tell: the frame stays incomplete", run: () => this.#complete(false) },
+      {
+        keys: ["u"],
+        text: `cannot tell which ${one()} is in the marked box: it is kept, to be ignored; without a box, whether one is missing: the frame stays incomplete`,
+        run: () => this.#cannotTell(),
+      },
       { keys: ["n"], text: "later: go on without an answer", run: () => this.#skip() },
       { keys: ["Backspace"], text: "back to the frame before", run: () => this.#goBack() },
-      { keys: ["+", "-"], text: "zoom (or the wheel)", again: true, run: (key) => this.#frame.zoom(key === "+" ? 1 : -1) },
+      {
+        keys: ["+", "-"],
+        text: "zoom at the marked box, else at the mouse (or the wheel)",
+        again: true,
+        run: (key) => this.#frame.zoom(key === "+" ? 1 : -1),
+      },
+      {
+        keys: ["Space"],
+        text: "hold it and drag: move a zoomed picture (or drag with the right or the middle button)",
+        again: true,
+        run: () => this.#frame.grab(),
+      },
       { keys: ["0"], text: "the whole frame", run: () => this.#frame.whole() },
     ];
   }
@@ -116,7 +135,10 @@ export class SweepView {
   }
 
   #marks() {
-    return this.#now.signs.map((sign) => ({ xyxy: sign.xyxy, label: className(sign.class_id), kind: "known" }));
+    return this.#now.signs.map(({ xyxy, class_id, decided }) => {
+      const label = decided && class_id === null ? UNTOLD : `${className(class_id)}${decided ? "" : " ?"}`;
+      return { xyxy, label, kind: "known" };
+    });
   }
 
   #words() {
@@ -124,9 +146,10 @@ export class SweepView {
     const drawn = this.#frame.edited !== null;
     this.#title.textContent = drawn ? `What ${one()} is in the box?` : `Is any ${one()} without a box here?`;
     this.#facts.textContent = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box · ${reason}`;
+    const asked = this.#open.length ? "Wrong boxes, and those with ?, are asked on the sheets." : "Wrong boxes are asked on the sheets.";
     this.#hint.textContent = drawn
-      ? "Name it with 1–5, or / to search. Drag its sides, or use the arrow keys (Shift sizes). Escape removes it."
-      : "If one is missing: drag a box around it, then name it. If not: Enter. If you cannot tell: U. Wrong boxes are asked on the sheets.";
+      ? "Name it: 1–5, or / to search; U if you cannot tell which. Drag its sides, or use the arrow keys. Escape removes it."
+      : `If one is missing: drag a box around it, then name it. If not: Enter. If you cannot tell: U. ${asked}`;
     this.#done.disabled = drawn;
     this.#done.firstElementChild.textContent = drawn ? "name the box first" : "nothing is missing";
     const ids = [...new Set([...kept("recent", []), ...this.#likely])].slice(0, KEYS);
@@ -154,30 +177,53 @@ export class SweepView {
     if (this.#now) this.#words();
   }
 
+  /** Keep the marked box as a place to be ignored; without one, leave the frame incomplete. */
+  #cannotTell() {
+    if (this.#frame.edited) this.#name(null);
+    else this.#complete(false);
+  }
+
+  /** Add the marked box under a class; null: nobody can tell which. */
   async #name(class_id) {
     const xyxy = this.#frame.edited;
     if (!this.#now) return;
     if (!xyxy) return say("First mark a box: drag around what is missing, or press B", true);
     const now = this.#now;
-    const boxes = await this.#follow.ask(now, xyxy, className(class_id));
+    const name = class_id === null ? `${one()} (${UNTOLD})` : className(class_id);
+    const boxes = await this.#ask(now, xyxy, name);
+    if (!boxes) return;
     const act = { act: "add", item_id: newId(), recording_id: now.recording_id, class_id, boxes };
     this.#shared.queue.act(act, {}, this.#shared.clock.take());
     for (const detail of [now, ...this.#lane.next].filter((one) => one.recording_id === now.recording_id)) {
       const box = boxes.find((one) => one.index === detail.index);
       if (box) detail.signs.push({ item_id: act.item_id, class_id, xyxy: box.xyxy, decided: true });
     }
-    keep("recent", [class_id, ...kept("recent", []).filter((id) => id !== class_id)].slice(0, KEYS));
-    say(boxes.length > 1 ? `${className(class_id)} added in ${boxes.length} frames` : `${className(class_id)} added`);
+    if (class_id !== null) keep("recent", [class_id, ...kept("recent", []).filter((id) => id !== class_id)].slice(0, KEYS));
+    const where = boxes.length > 1 ? ` in ${boxes.length} frames` : "";
+    say(class_id === null ? `Kept${where} as “${UNTOLD}”: what is in the box will be ignored` : `${name} added${where}`);
     if (this.#now !== now) return;
     this.#frame.stop();
     this.#frame.mark(this.#marks());
     this.#words();
   }
 
+  /** Ask in which frames around the marked box is, too; null: the person goes back to naming it. */
+  async #ask(now, xyxy, name) {
+    this.#title.textContent = "In which frames is it?";
+    this.#hint.textContent = "Escape goes back to naming the box.";
+    this.#done.firstElementChild.textContent = "say in which frames";
+    const boxes = await this.#follow.ask(now, xyxy, name);
+    if (this.#now) this.#words();
+    return boxes;
+  }
+
   #complete(complete) {
     if (!this.#now) return this.#empty.hidden ? undefined : this.#shared.go("report"); // or the next one is on its way
     if (this.#isNaming()) return;
     const { item_id, version } = this.#now;
+    const open = this.#open.length;
+    if (!complete) say("This frame stays incomplete");
+    else if (open) say(`Searched. It counts as complete once its ${count(open)} with ? ${open === 1 ? "is" : "are"} decided on the sheets`);
     this.#shared.queue.act({ act: "sweep", item_id, complete }, { [item_id]: version }, this.#shared.clock.take());
     this.#lane.leave();
   }
@@ -192,8 +238,13 @@ export class SweepView {
 
   /** A box that is not named yet is not lost by a key for something else. */
   #isNaming() {
-    if (this.#frame.edited) say("Name the box first (1–5 or /), or remove it with Escape", true);
+    if (this.#frame.edited) say("Name the box first (1–5 or /, U if you cannot tell), or remove it with Escape", true);
     return this.#frame.edited !== null;
+  }
+
+  /** Signs of the frame on the screen that nobody has decided. */
+  get #open() {
+    return this.#now.signs.filter(({ decided }) => !decided);
   }
 
   /** The frame on the screen. */
