@@ -521,6 +521,32 @@ def test_a_missed_sign_that_nobody_can_tell_is_kept_and_ignored(page: Page, proj
     assert [row[c] for c in ("x1", "y1", "x2", "y2")] == pytest.approx(MISSED, abs=2)
 
 
+@pytest.mark.parametrize(("key", "added"), [("o", 1), ("Escape", 0)])
+def test_who_does_not_wait_for_the_frames_around_says_what_to_keep(
+    page: Page, entries: Entries, item_of: ItemOf, key: str, added: int
+) -> None:
+    waiting: list[Route] = []
+
+    def hold(route: Route) -> None:
+        waiting.append(route)
+
+    page.route("**/api/follow/**", hold)
+    sought(page, item_of)
+    drag(page, (400, 300, 430, 330))
+    title(page, "What shape is in the box?")
+    press(page, "1")
+    page.wait_for_selector("dialog.follow[open] >> text=Looking for it")
+    assert page.locator("dialog.follow button:visible").all_inner_texts() == ["only in this frame\nO", "back, add nothing yet\nEsc"]
+    press(page, "Enter", key)
+    page.wait_for_selector("dialog.follow", state="hidden")
+    title(page, "without a box here?" if added else "What shape is in the box?")
+    waiting[0].continue_()
+    page.wait_for_timeout(300)
+    stored(page)
+    assert [len(entry.act.boxes) for entry in entries(added) if isinstance(entry.act, Add)] == [1] * added
+    assert page.locator("dialog.follow[open]").count() == 0
+
+
 def test_a_searched_frame_in_which_something_is_open_says_what_makes_it_complete(page: Page, item_of: ItemOf) -> None:
     sought(page, item_of)
     assert "circle ?" in page.locator(".frame text").all_text_contents()
