@@ -132,7 +132,7 @@ def test_every_command_explains_itself_anywhere(words: tuple[str, ...], run: Run
         (["score", "--images", "."], r"--truth is missing"),
         (["score", "--truth", "t.json"], "choose one of --images, --recordings and --crops"),
         (["score", "--images", ".", "--crops", "a.csv"], "choose one of"),
-        (["score", "--images", ".", "--truth", "t.json", "--fps", "5"], "--fps and --predictions go with --recordings only"),
+        (["score", "--images", ".", "--truth", "t.json", "--fps", "5"], "--fps, --predictions and --errors go with --recordings only"),
         (["score", "--images", ".", "--truth", "t.json", "--model", "nowhere"], r"card cannot be read \(nowhere"),
         (["score", "--crops", "a.csv"], "champion"),
         (["score", "--crops", "a.csv", "--model", "models:/signloop-labeller@chmpion"], "chmpion"),

@@ -339,6 +339,7 @@ def score(
     truth: Annotated[Path | None, typer.Option(help="COCO file of --images or --recordings.")] = None,
     fps: Annotated[float | None, typer.Option(min=0.01, help="Frames a second, with --recordings; default: every frame.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="With --recordings: write what was scored to this file.")] = None,
+    errors: Annotated[Path | None, typer.Option(help="With --recordings: draw the 40 longest errors into this PNG.")] = None,
     json_file: Json = None,
 ) -> None:
     """Score a model on labelled data that the pipeline never saw."""
@@ -348,8 +349,8 @@ def score(
     settings = read_params(project)
     if sum(value is not None for value in (images, recordings, crops)) != 1:
         raise ConfigError("choose one of --images, --recordings and --crops")
-    if recordings is None and (fps is not None or predictions is not None):
-        raise ConfigError("--fps and --predictions go with --recordings only")
+    if recordings is None and (fps, predictions, errors) != (None, None, None):
+        raise ConfigError("--fps, --predictions and --errors go with --recordings only")
     if crops is None and truth is None:
         raise ConfigError("--truth is missing", todo="Give the COCO file of the images or recordings.")
     runtime = _runtime(project, model, settings)
@@ -358,7 +359,8 @@ def score(
     elif images is not None:
         result = study.images(runtime, images, truth, progress)  # type: ignore[arg-type]
     else:
-        result = study.recordings(runtime, recordings, truth, settings.prelabel, fps, predictions, progress)  # type: ignore[arg-type]
+        files = {"predictions": predictions, "errors": errors}
+        result = study.recordings(runtime, recordings, truth, settings.prelabel, fps, progress, **files)  # type: ignore[arg-type]
     if json_file is not None:
         write_json(json_file, result)
     _print_numbers(result)

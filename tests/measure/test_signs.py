@@ -10,7 +10,7 @@ import pytest
 
 from signloop.core.errors import DataError
 from signloop.measure.score import score_recordings
-from signloop.measure.signs import COUNTS, count_signs, parse_predictions, sample
+from signloop.measure.signs import COUNTS, count_signs, parse_predictions, sample, sign_errors, sign_measures
 from signloop.measure.truth import parse_truth
 
 REFERENCES = [p for p in [Path(__file__).parents[3] / "shared" / "tools" / "score_reference.py"] if p.exists()]
@@ -168,6 +168,37 @@ def test_what_found_named_and_false_mean(signs: list[dict[str, Any]], expected: 
 def test_a_predicted_sign_on_an_ignore_region_only_is_neither_found_nor_false() -> None:
     counts = counted([sign(5, range(2))], ignored=(0, 1, 2))
     assert (counts["found"], counts["belonging"], counts["false"], counts["boxes"]) == (0, 0, 0, 6)
+
+
+def errors(signs: list[dict[str, Any]], ignored: tuple[int, ...] = ()) -> list[tuple[Any, ...]]:
+    truth, predictions = world(signs, ignored)
+    parsed = parse_truth(truth)
+    found = sign_errors(parsed, parse_predictions(predictions, parsed), sample(parsed, 10))
+    return [(one.kind, one.frame_index, one.xyxy.tolist(), one.frames, one.class_id, one.said) for one in found]
+
+
+def test_errors_are_listed_with_where_they_are_largest_and_the_longest_first() -> None:
+    large = {**sign(500, range(1, 3), 9), "boxes": [[1, 500, 0, 520, 20], [2, 500, 0, 530, 30]]}
+    assert errors([sign(0, range(6), None), large]) == [
+        ("misnamed", 0, [0, 0, 20, 20], 6, 5, None),
+        ("missed", 3, [100, 0, 120, 20], 3, 6, None),
+        ("false", 2, [500, 0, 530, 30], 2, None, 9),
+    ]
+    assert errors([sign(0, range(6)), sign(100, range(3, 6), 6)]) == []
+    assert errors([sign(5, range(2)), sign(0, range(3, 6)), sign(100, range(3, 6), 6)], ignored=(0, 1)) == []
+
+
+def test_as_many_errors_are_listed_as_are_counted(make_world: Callable[[int], World]) -> None:
+    listed = 0
+    for seed in range(60):
+        truth, predictions = make_world(seed)
+        parsed = parse_truth(truth)
+        checked = parse_predictions(predictions, parsed)
+        sampled = sample(parsed, checked.fps)
+        found = sign_errors(parsed, checked, sampled)
+        assert len(found) == sign_measures(count_signs(parsed, checked, sampled).sum(axis=0))["errors"]
+        listed += len(found)
+    assert listed > 60
 
 
 def test_sparse_frames_keep_the_length_of_the_recording() -> None:

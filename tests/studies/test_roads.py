@@ -113,6 +113,7 @@ def test_the_whole_benchmark_runs_once_and_goes_on_where_it_was_cut(tmp_path: Pa
     assert steps == ["params", "stills", "crops", "first", "person", "second", "person", "second"]
     logged = runs.find(uri, {"kind": "bench roads"}, artifact_root=artifacts)
     assert [run.metrics["drives.ap50"] for run in logged] == [found["drives.ap50"].value]
+    assert list(artifacts.rglob(roads.SHEET))
 
     said.clear()
     (tmp_path / "out" / "seed-0" / "result.json").unlink()

@@ -58,6 +58,35 @@ class Sampled:
     frames: dict[str, dict[int, Frame]]
 
 
+@dataclass(frozen=True, eq=False)
+class SignError:
+    """A sign that was missed, misnamed, or is none.
+
+    Attributes:
+        kind: "missed", "misnamed" or "false".
+        video: its recording.
+        frame_index: the frame in which it is largest, of those that count; 0 if it is in none of them.
+        xyxy: there, px, (4,).
+        frames: in which it is, of those that count.
+        class_id: what it is; None for a false one.
+        said: what was predicted; None for no known class, and for a missed one.
+    """
+
+    kind: str
+    video: str
+    frame_index: int
+    xyxy: Floats
+    frames: int
+    class_id: int | None
+    said: int | None
+
+    @classmethod
+    def at(cls, kind: str, video: str, boxes: Sequence[tuple[int, Floats]], class_id: int | None, said: int | None) -> "SignError":
+        """Show it where it is largest."""
+        index, xyxy = max(boxes, key=lambda place: float(area(place[1])[0]), default=(0, np.zeros(4)))
+        return cls(kind, video, index, xyxy, len(boxes), class_id, said)
+
+
 def parse_predictions(value: Mapping[str, Any], truth: TruthRecordings) -> Predictions:
     """Check predictions.
 
@@ -117,9 +146,7 @@ def count_signs(truth: TruthRecordings, predictions: Predictions, sampled: Sampl
         physical signs in them; signs found (one predicted sign covers them at IoU >= 0.5 in a third of those frames); found and
         rightly named; predicted signs that belong to a real one; real ones to which some belong; false ones; seconds.
     """
-    mine: dict[str, list[PredictedSign]] = defaultdict(list)
-    for sign in predictions.signs:
-        mine[sign.video].append(sign)
+    mine = _by_recording(predictions)
     rows = []
     for video in truth.videos:
         frames = sampled.frames[video.file_name]
@@ -133,15 +160,64 @@ def _corners(annotations: Sequence[Annotation]) -> Floats:
     return np.array([[x, y, x + w, y + h] for x, y, w, h in (a.bbox for a in annotations)], np.float64).reshape(-1, 4)
 
 
-def _count(frames: Mapping[int, Sequence[Annotation]], signs: Sequence[PredictedSign]) -> tuple[int, ...]:
-    """Count one recording: boxes, signs, found, right, belonging, owned, false."""
+def sign_errors(truth: TruthRecordings, predictions: Predictions, sampled: Sampled) -> list[SignError]:
+    """List what `count_signs` counts as missed, false or misnamed, what lasts longest first; as many as the measure `errors` says."""
+    mine = _by_recording(predictions)
+    errors = []
+    for video in truth.videos:
+        frames = {i: truth.annotations.get(frame.id, ()) for i, frame in sampled.frames[video.file_name].items()}
+        signs = mine[video.file_name]
+        judged = _judge(frames, signs)
+        boxes: dict[Track, list[tuple[int, Floats]]] = defaultdict(list)
+        for index, group in frames.items():
+            for a in group:
+                if not a.iscrowd:
+                    boxes[_track(a)].append((index, _corners([a])[0]))
+        for track, class_id in judged.class_of.items():
+            said = signs[judged.best[track]].class_id if track in judged.best else None
+            if track not in judged.best or said != class_id:
+                kind = "misnamed" if track in judged.best else "missed"
+                errors.append(SignError.at(kind, video.file_name, boxes[track], class_id, said))
+        for p in judged.false:
+            places = [(int(index), np.array(xyxy)) for index, *xyxy in signs[p].boxes if index in frames]
+            errors.append(SignError.at("false", video.file_name, places, None, signs[p].class_id))
+    return sorted(errors, key=lambda error: -error.frames)
+
+
+def _by_recording(predictions: Predictions) -> Mapping[str, list[PredictedSign]]:
+    mine: dict[str, list[PredictedSign]] = defaultdict(list)
+    for sign in predictions.signs:
+        mine[sign.video].append(sign)
+    return mine
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What became of the real and of the predicted signs of one recording.
+
+    Attributes:
+        seen: real sign -> frames.
+        class_of: real sign -> its class.
+        best: real sign that was found -> the predicted sign that covers most of it.
+        owners: the real sign that each predicted one belongs to.
+        false: predicted signs that are none.
+    """
+
+    seen: Counter[Track]
+    class_of: dict[Track, int]
+    best: dict[Track, int]
+    owners: list[Track]
+    false: list[int]
+
+
+def _judge(frames: Mapping[int, Sequence[Annotation]], signs: Sequence[PredictedSign]) -> _Judged:
     real = {i: [a for a in group if not a.iscrowd] for i, group in frames.items()}
     corners = {i: _corners(group) for i, group in real.items()}
     ignore = {i: _corners([a for a in group if a.iscrowd]) for i, group in frames.items()}
     seen = Counter(_track(a) for group in real.values() for a in group)
     class_of = {_track(a): a.category_id for group in real.values() for a in group}
     covers: dict[Track, dict[int, int]] = defaultdict(dict)  # real sign -> predicted sign -> frames
-    owners, false = [], 0
+    owners, false = [], []
     for p, sign in enumerate(signs):
         hits: Counter[Track] = Counter()
         ignored = False
@@ -155,14 +231,18 @@ def _count(frames: Mapping[int, Sequence[Annotation]], signs: Sequence[Predicted
         if hits:
             owners.append(min(hits, key=lambda track: (-hits[track], isinstance(track, str), track)))
         elif not ignored:
-            false += 1
-    found = right = 0
-    for track, by_sign in covers.items():
-        best = max(by_sign, key=lambda p: (by_sign[p], -p))
-        if by_sign[best] >= -(-seen[track] // 3):
-            found += 1
-            right += signs[best].class_id == class_of[track]
-    return sum(seen.values()), len(seen), found, right, len(owners), len(set(owners)), false
+            false.append(p)
+    chosen = {track: max(by_sign, key=lambda p: (by_sign[p], -p)) for track, by_sign in covers.items()}
+    best = {track: p for track, p in chosen.items() if covers[track][p] >= -(-seen[track] // 3)}
+    return _Judged(seen, class_of, best, owners, false)
+
+
+def _count(frames: Mapping[int, Sequence[Annotation]], signs: Sequence[PredictedSign]) -> tuple[int, ...]:
+    """Count one recording: boxes, signs, found, right, belonging, owned, false."""
+    judged = _judge(frames, signs)
+    right = sum(signs[p].class_id == judged.class_of[track] for track, p in judged.best.items())
+    found, owners = len(judged.best), judged.owners
+    return sum(judged.seen.values()), len(judged.seen), found, right, len(owners), len(set(owners)), len(judged.false)
 
 
 def _track(annotation: Annotation) -> Track:

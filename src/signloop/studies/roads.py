@@ -27,11 +27,13 @@ from signloop.prelabel.propose import propose
 from signloop.registry import runs
 from signloop.studies.bars import Measured
 from signloop.studies.cycles import Bench, claim, first_cycle, second_cycle
+from signloop.studies.score import draw_errors
 
 RATES = (10, 5, 2)  # frames a second at which the drives are labelled
 SIGN_MEASURES = ("sign_recall", "tracks_per_sign", "false_signs_per_minute", "sign_class_accuracy")
 CORNERS = ("x1", "y1", "x2", "y2")
 HALVES = ("even", "odd")
+SHEET = "first-errors.png"  # what the first cycle got wrong
 ROOM = 5_000_000_000  # bytes that one seed takes: three projects with their DVC caches
 
 
@@ -58,7 +60,13 @@ def run(bench: Bench, seeds: Sequence[int], store: Store, progress: Progress) ->
             bench.say(f"seed {seed}: about {ROOM / 1e9:.0f} GB, and two hours on two cores")
             require_free_space(bench.out, ROOM)
             found = _measure(bench, home, seed, progress)
-            _log(store, {"git_commit": commit, "kind": "bench roads"}, {"seed": seed, "overrides": " ".join(bench.overrides)}, found)
+            _log(
+                store,
+                {"git_commit": commit, "kind": "bench roads"},
+                {"seed": seed, "overrides": " ".join(bench.overrides)},
+                found,
+                home / SHEET,
+            )
             write_json(home / "result.json", {name: asdict(one) for name, one in found.items()})
         results[seed] = {name: Measured(**one) for name, one in read_json(home / "result.json").items()}
     return results
@@ -69,6 +77,7 @@ def _measure(bench: Bench, home: Path, seed: int, progress: Progress) -> dict[st
     minutes = first_cycle(bench, home / "first", seed)
     champion, settings = home / "first" / "data" / "champion" / "bundle", load(home / "first" / "params.yaml")
     found = {fps: _predict(bench, champion, settings, truth, fps, home / f"first-{fps}fps.json", progress) for fps in RATES}
+    draw_errors(bench.drives, truth, found[RATES[0]], settings.taxonomy, home / SHEET)
     second: dict[str, Any] = {"fps": found[RATES[0]]["fps"], "frames": [], "signs": []}
     for half, others in zip(HALVES, reversed(HALVES), strict=True):
         second_cycle(bench, home / "first", home / half, [video.file_name for video in halves(truth)[half].videos])
@@ -171,8 +180,9 @@ def _paired(truth: TruthRecordings, first: Mapping[str, Any], second: Mapping[st
     return {f"second_minus_first.{name}": Measured(compared[name]["difference"], compared[name]["interval"]) for name in names}
 
 
-def _log(store: Store, tags: Mapping[str, object], params: Mapping[str, object], result: Mapping[str, Measured]) -> None:
-    """Make an MLflow run of what a seed reached."""
+def _log(store: Store, tags: Mapping[str, object], params: Mapping[str, object], result: Mapping[str, Measured], sheet: Path) -> None:
+    """Make an MLflow run of what a seed reached, with the sheet of its errors."""
     name = f"seed {params['seed']}"
     with runs.start_run(store.uri, "bench-roads", name, tags, params, artifact_root=store.artifact_root) as opened:
         opened.log_metrics({name: found.value for name, found in result.items() if found.value is not None})
+        opened.log_artifact(sheet)

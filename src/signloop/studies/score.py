@@ -1,6 +1,7 @@
 """A model and labelled data that the pipeline never saw in, the promised keys of `signloop score` out, and how they are printed."""
 
 import csv
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,19 @@ from typing import Any
 from signloop.core.errors import DataError
 from signloop.core.files import write_json
 from signloop.core.params import Prelabel
+from signloop.core.taxonomy import Taxonomy
+from signloop.frames.video import open_recording, read_frames
 from signloop.measure.score import score_crops, score_images, score_recordings
-from signloop.measure.truth import read_images, read_truth
+from signloop.measure.sheets import contact_sheet
+from signloop.measure.signs import parse_predictions, sample, sign_errors
+from signloop.measure.truth import TruthRecordings, read_images, read_truth
+from signloop.models.classifier import cut
 from signloop.prelabel.predict import Progress, predict_crops, predict_images, predict_recordings
 from signloop.prelabel.proposal import Runtime
+
+WORST = 40  # errors on a sheet
+SIDE_PX = 192
+AROUND = 1.5  # of an error that is shown around it, as a share of its box, on each side
 
 
 def images(runtime: Runtime, folder: Path, truth: Path, progress: Progress) -> dict[str, Any]:
@@ -20,14 +30,70 @@ def images(runtime: Runtime, folder: Path, truth: Path, progress: Progress) -> d
 
 
 def recordings(
-    runtime: Runtime, folder: Path, truth: Path, prelabel: Prelabel, fps: float | None, predictions: Path | None, progress: Progress
+    runtime: Runtime,
+    folder: Path,
+    truth: Path,
+    prelabel: Prelabel,
+    fps: float | None,
+    progress: Progress,
+    *,
+    predictions: Path | None = None,
+    errors: Path | None = None,
 ) -> dict[str, Any]:
-    """Score recordings; the keys are those of `measure.score.score_recordings`, and frames_per_second (decoding included)."""
+    """Score recordings; the keys are those of `measure.score.score_recordings`, and frames_per_second (decoding included).
+
+    Args:
+        runtime: the model.
+        folder: of the recordings.
+        truth: their truth.
+        prelabel: what is a sign, and how it is followed.
+        fps: frames a second that are labelled; None: all.
+        progress: called with a word, recordings done and in all.
+        predictions: gets what was scored, JSON.
+        errors: gets the picture of `draw_errors`, PNG.
+    """
     real = read_truth(truth)
     found, speed = predict_recordings(runtime, folder, real, prelabel, fps, progress)
     if predictions is not None:
         write_json(predictions, found)
+    if errors is not None:
+        draw_errors(folder, real, found, runtime.taxonomy, errors)
     return {**score_recordings(real, found), "frames_per_second": speed}
+
+
+def draw_errors(folder: Path, truth: TruthRecordings, predictions: Mapping[str, Any], taxonomy: Taxonomy, out: Path) -> None:
+    """Draw the signs that were missed, misnamed or invented, at most 40, those first that are in most frames.
+
+    Args:
+        folder: of the recordings.
+        truth: their truth.
+        predictions: in the format of `measure.signs`.
+        taxonomy: names of classes.
+        out: PNG; without an error an empty row.
+
+    Raises:
+        DataError: the predictions do not fit the truth, or a recording is missing or unreadable.
+    """
+    checked = parse_predictions(predictions, truth)
+    worst = [one for one in sign_errors(truth, checked, sample(truth, checked.fps)) if one.frames][:WORST]
+    names = {c.id: c.name for c in taxonomy.classes}
+    wanted: dict[str, set[int]] = defaultdict(set)
+    for one in worst:
+        wanted[one.video].add(one.frame_index)
+    rates = {video.file_name: video.fps for video in truth.videos}
+    pictures = {
+        (name, frame.index): frame.image
+        for name, indices in wanted.items()
+        for frame in read_frames(open_recording(folder / name, rates[name]))
+        if frame.index in indices
+    }
+    images, captions = [], []
+    for one in worst:
+        said = "unknown" if one.said is None else names.get(one.said, str(one.said))
+        is_true = "" if one.class_id is None else names.get(one.class_id, str(one.class_id))
+        images.append(cut(pictures[one.video, one.frame_index], one.xyxy, AROUND, SIDE_PX))
+        captions.append(f"{one.kind}: {' as '.join(word for word in (is_true, '' if one.kind == 'missed' else said) if word)}")
+    contact_sheet(images, captions, out, side_px=SIDE_PX)
 
 
 def crops(runtime: Runtime, index: Path, progress: Progress) -> dict[str, Any]:
