@@ -41,8 +41,8 @@ PROPOSED: dict[str, list[int | None]] = {DRIVE: [CIRCLE] * 5 + [EVIL] * 3 + [Non
 RIGHT: dict[str, list[int | None]] = {DRIVE: [CIRCLE, STAR, None, CIRCLE, CIRCLE, EVIL, EVIL, EVIL, SQUARE], OTHER: [SQUARE, SQUARE]}
 INDICES = {DRIVE: range(9), OTHER: range(2)}
 LOADED = """() => {
-    const images = [...document.querySelectorAll(".card:not([hidden]) img")];
-    return images.length > 0 && images.every((one) => one.complete);
+    const cards = [...document.querySelectorAll(".card:not([hidden])")];
+    return cards.length > 0 && cards.every((one) => one.dataset.picture !== "loading");
 }"""
 Served = Callable[..., person.Server]
 

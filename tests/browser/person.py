@@ -55,20 +55,19 @@ UNSURE: Right = ("unsure", None)
 WATCH = """(() => {
   const loaded = new Map();
   const shown = (selector) => [...document.querySelectorAll(selector)];
-  const isThere = (image) => image.complete && (!image.src || loaded.has(image.getAttribute("src")));
-  const cards = () => shown(".card:not([hidden]) img");
+  const cards = () => shown(".card:not([hidden])");
   const large = () => document.querySelector(".single .frame image")?.getAttribute("href") ?? null;
   const chosen = () => Object.entries(sessionStorage).find(([key]) => key.endsWith(".single"))?.[1];
   const isMissing = () => shown(".single .frame .missing:not([hidden])").length > 0;
   const isEmpty = () => shown("section > .empty:not([hidden]), section > .work > .empty:not([hidden])").length > 0;
   const words = () => shown("section h1, section .facts").map((one) => one.textContent);
   const what = {
-    sheet: () => JSON.stringify([isEmpty(), cards().map((one) => one.getAttribute("src"))]),
+    sheet: () => JSON.stringify([isEmpty(), cards().map((one) => one.dataset.item)]),
     single: () => JSON.stringify([isEmpty(), chosen(), large()]),
     sweep: () => JSON.stringify([isEmpty(), large(), words()]),
   };
   const isPainted = {
-    sheet: () => isEmpty() || (cards().length > 0 && cards().every(isThere)),
+    sheet: () => isEmpty() || (cards().length > 0 && cards().every((one) => one.dataset.picture !== "loading")),
     single: (before, since) => isEmpty() || isMissing() || (large() === before ? loaded.has(before) : loaded.get(large()) >= since),
   };
   isPainted.sweep = isPainted.single;
@@ -330,9 +329,8 @@ class Person(Hands):
     def sheets(self) -> None:
         """Answer all sheets: mark what is odd or nothing, accept the rest."""
         while not self._is_done("sheet"):
-            crops = "[...document.querySelectorAll('.card:not([hidden]) img')].map((one) => one.getAttribute('src'))"
-            urls = self.page.evaluate(crops)
-            items = [None if url is None else url.split("/")[3] for url in urls]  # None: without a picture; the page puts it aside
+            cards = self.page.evaluate("[...document.querySelectorAll('.card:not([hidden])')].map((one) => ({ ...one.dataset }))")
+            items = [card["item"] if card["picture"] == "shown" else None for card in cards]  # the page puts aside what has no picture
             details = {item_id: self.get(f"/api/signs/{item_id}") for item_id in items if item_id}
             rights = {item_id: self.truth.of_sign(detail) for item_id, detail in details.items()}
             proposed = {item_id: detail["card"]["class_id"] for item_id, detail in details.items()}

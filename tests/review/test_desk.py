@@ -143,11 +143,13 @@ def test_a_sheet_has_the_open_signs_of_a_class_the_most_doubtful_first(open_desk
     assert desk.sheet(None, 10) == [sign(desk, 3)]
     assert desk.sheet(99, 10) == []
     assert desk.sheet(CIRCLE, 1) == [sign(desk, 2)]
-    assert desk.sheet(CIRCLE, 5, skip=1) == [no_circle, sign(desk, 0)]
+    assert desk.sheet(CIRCLE, 5, after=sign(desk, 2)) == [no_circle, sign(desk, 0)]
+    assert list(desk.upcoming()) == [i for class_id in (CIRCLE, SQUARE, None) for i in desk.sheet(class_id, 10)]
     assert desk.sheets() == [(CIRCLE, 3, 0, 3), (SQUARE, 3, 0, 3), (None, 1, 0, 1)]
     do(desk, said(no_circle, verdict="nothing"))
     do(desk, said(sign(desk, 2), verdict="odd"))
     assert desk.sheet(CIRCLE, 10) == [sign(desk, 0)]
+    assert desk.sheet(CIRCLE, 10, after=no_circle) == [sign(desk, 0)]  # though it is decided by now
     assert desk.sheets() == [(SQUARE, 3, 0, 3), (CIRCLE, 2, 1, 3), (None, 1, 0, 1)]
 
 

@@ -1,7 +1,7 @@
 """Pictures by ids: crops around signs, frames that outlive a stage, and frames decoded once more where none was kept."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from signloop.core import tables
 from signloop.core.errors import DataError
+from signloop.frames.images import read_image
 from signloop.review import pictures as module
 from signloop.review.desk import Desk
 from signloop.review.pictures import MissingPictureError, Pictures
@@ -67,10 +68,10 @@ def test_a_crop_is_made_once(pictures: Pictures, queued: Path) -> None:
 
 
 def test_old_crops_make_room(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HELD_BYTES", 4000)
     monkeypatch.setattr(module, "HELD_FRAMES", 1)
+    pictures._held = module._Crops(4000)
     crops = [pictures.crop(recording, index, (40, 30, 60 + k, 50), 96) for recording, index in ((DRIVE, 2), (PHOTOS, 0)) for k in range(8)]
-    assert sum(map(len, pictures._crops.values())) == pictures._crop_bytes <= 4000
+    assert sum(map(len, pictures._held._crops.values())) == pictures._held.bytes <= 4000
     assert len(pictures._frames) == 1
     assert pictures.crop(DRIVE, 2, (40, 30, 60, 50), 96) == crops[0]
 
@@ -87,6 +88,100 @@ def test_a_picture_that_is_not_there_is_told(pictures: Pictures, queued: Path) -
     (queued / "frames" / "images" / DRIVE / "000004.jpg").write_bytes(b"no picture")
     with pytest.raises(DataError, match="000004"):
         pictures.crop(DRIVE, 4, (0, 0, 9, 9), 96)
+
+
+def sign(desk: Desk, number: int, recording_id: str = DRIVE) -> str:
+    return item_id_of(desk.questions.review_id, f"{recording_id}/mtest/{number:04d}")
+
+
+def crop_of(pictures: Pictures, desk: Desk, item_id: str, side: int = module.SHEET_SIDE) -> bytes:
+    shown = desk.questions.shown(item_id)
+    box = shown.at(shown.clearest)
+    assert box is not None
+    return pictures.crop(desk.questions.items[item_id].recording_id, shown.clearest, box, side)
+
+
+def cut(pictures: Pictures, order: list[str]) -> None:
+    """Let the crops of these signs be made ahead, until no more is to do."""
+    stop = threading.Event()
+
+    def run_out() -> Iterator[str]:
+        yield from order
+        stop.set()
+
+    pictures.cut_ahead(stop, run_out())
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Frames that were decoded."""
+    found: list[Path] = []
+
+    def act(path: Path) -> Image:
+        found.append(path)
+        return read_image(path)
+
+    monkeypatch.setattr(module, "read_image", act)
+    return found
+
+
+def test_crops_are_made_before_anybody_asks(pictures: Pictures, desk: Desk, read: list[Path]) -> None:
+    waiting = list(desk.upcoming())
+    cut(pictures, waiting)
+    assert len(read) == len(set(read)) > 0  # each frame once, however many signs it shows
+    read.clear()
+    ahead = [crop_of(pictures, desk, item_id) for item_id in waiting]
+    assert read == []
+    assert [crop_of(pictures, desk, item_id) for item_id in waiting] == ahead
+    assert pictures._ahead.bytes == 0  # what was asked for makes room
+    anew = Pictures(desk.questions, pictures._frames_folder, pictures._recordings_folder)
+    assert [crop_of(anew, desk, item_id) for item_id in waiting] == ahead
+
+
+def test_who_asks_for_one_crop_has_those_of_its_frame_made(pictures: Pictures, desk: Desk, read: list[Path]) -> None:
+    together = [i for i in desk.upcoming() if desk.questions.items[i].recording_id == DRIVE and desk.questions.shown(i).clearest == 0]
+    assert len(together) > 1
+    for item_id in together:
+        crop_of(pictures, desk, item_id)
+    assert len(read) == 1
+
+
+def test_only_so_many_crops_are_made_ahead(pictures: Pictures, desk: Desk, read: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    pictures._ahead = module._Crops(1)
+    stop, waiting = threading.Event(), list(desk.upcoming())
+    pictures._ahead.bytes = 1  # full
+    cutting = threading.Thread(target=pictures.cut_ahead, args=(stop, iter(waiting)))
+    cutting.start()
+    cutting.join(0.1)
+    assert read == []
+    pictures.expect([waiting[0]], module.SHEET_SIDE)  # what comes next is made anyhow
+    for _ in range(100):
+        cutting.join(0.02)
+        if read:
+            break
+    stop.set()
+    cutting.join()
+    assert len(read) == 1
+
+
+def test_crops_are_made_as_large_as_the_sheets_want_them(pictures: Pictures, desk: Desk, read: list[Path]) -> None:
+    waiting = list(desk.upcoming())
+    pictures.expect(waiting, 320)
+    cut(pictures, [])
+    read.clear()
+    assert {seen(crop_of(pictures, desk, item_id, 320)).shape for item_id in waiting} == {(320, 320, 3)}
+    assert read == []
+
+
+def test_a_frame_that_cannot_be_read_stops_nothing(pictures: Pictures, desk: Desk, queued: Path, read: list[Path]) -> None:
+    waiting = list(desk.upcoming())
+    for path in (queued / "frames" / "images" / DRIVE).glob("*.jpg"):
+        path.write_bytes(b"no picture")
+    cut(pictures, waiting)
+    read.clear()
+    crop_of(pictures, desk, next(i for i in waiting if desk.questions.items[i].recording_id == PHOTOS))
+    assert read == []
 
 
 def test_stored_frames_are_kept_by_links(pictures: Pictures, queued: Path, desk: Desk) -> None:
@@ -132,7 +227,7 @@ def unseen(queued: Path, make_films: MakeFilms) -> Path:
 
 
 def test_the_best_frame_of_a_sign_that_was_not_kept_is_decoded(unseen: Path, desk: Desk) -> None:
-    shown = desk.questions.shown(item_id_of(desk.questions.review_id, f"{DRIVE}/mtest/0001"))
+    shown = desk.questions.shown(sign(desk, 1))
     pictures = Pictures(desk.questions, unseen / "frames", unseen / "recordings")
     assert not pictures.has(DRIVE, shown.clearest)
     pictures.keep(threading.Event())

@@ -191,6 +191,22 @@ def test_pictures_come_by_id(page: TestClient, desk: Desk) -> None:
     assert picture(region.content) == (160, 160, 3)
 
 
+def test_the_crops_of_a_sheet_come_in_one_answer(page: TestClient, desk: Desk) -> None:
+    asked = [f"{sign(desk, 0)}.2", f"{sign(desk, 0)}.7", f"{NOBODY}.2", f"{frame(desk, 2)}.2", f"{sign(desk, 2)}.1", f"{sign(desk, 1)}.4"]
+    answer = page.get("/pictures/sheet", params={"crops": ",".join(asked), "side": 96})
+    assert answer.headers["content-type"] == "application/octet-stream"
+    content, found = answer.content, []
+    while content:
+        end = 4 + int.from_bytes(content[:4], "big")
+        found.append(content[4:end])
+        content = content[end:]
+    singly = [page.get(f"/pictures/crop/{one.replace('.', '/')}.jpg", params={"side": 96}) for one in asked]
+    assert found == [one.content if one.status_code == 200 else b"" for one in singly]
+    assert [bool(one) for one in found] == [True, False, False, False, False, True]
+    for strange in ("", "a", f"{NOBODY}", f"{NOBODY}.-1", f"{NOBODY}.2,", f"{NOBODY}.2/..", ",".join([f"{NOBODY}.2"] * 61)):
+        assert page.get("/pictures/sheet", params={"crops": strange}).status_code == 422
+
+
 def test_a_crop_that_was_split_off_is_still_given_to_a_page_that_does_not_know_of_it(page: TestClient, desk: Desk) -> None:
     desk.act("ann", 1.0, {sign(desk, 0): 0}, Split(item_id=sign(desk, 0), index=2, new_id="c" * 16))
     assert picture(page.get(f"/pictures/crop/{sign(desk, 0)}/4.jpg").content) == (160, 160, 3)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -181,16 +182,18 @@ class Desk:
             found = [(c, self._open.of_class[c], self._odd.of_class[c], self._asked.of_class[c]) for c in self._by_class]
         return sorted(found, key=lambda row: (-row[1], row[0] is None, row[0] or 0))
 
-    def sheet(self, class_id: int | None, size: int, skip: int = 0) -> list[str]:
-        """Return the signs of a class that are open and not odd, the most doubtful first; `size` of them after the first `skip`."""
-        found: list[str] = []
+    def sheet(self, class_id: int | None, size: int, after: str | None = None) -> list[str]:
+        """Return the signs of a class that are open and not odd, the most doubtful first: `size` of them, from behind `after` on."""
         with self._lock:
-            for item_id in self._by_class.get(class_id, []):
-                if item_id in self._open.members and item_id not in self._odd.members:
-                    found.append(item_id)
-                    if len(found) == skip + size:
-                        break
-        return found[skip:]
+            order = self._by_class.get(class_id, [])
+            start = order.index(after) + 1 if after in order else 0
+            waiting = (i for i in order[start:] if i in self._open.members and i not in self._odd.members)
+            return list(islice(waiting, size))
+
+    def upcoming(self) -> Iterator[str]:
+        """Return the signs that wait on sheets, in the order in which the page comes to them."""
+        for class_id, *_ in sorted(self.sheets(), key=lambda row: row[0] is None):
+            yield from self.sheet(class_id, len(self.questions.items))
 
     def single(self, size: int, after: str | None = None) -> list[str]:
         """Return open signs to be looked at one by one: the odd ones first, then in the order of the queue, from behind `after` on."""

@@ -1,16 +1,18 @@
 """Stored frames of a review enter; pictures for the page leave: whole frames, and crops of signs, as JPEG.
 
 The frames are hard-linked into the review's folder, so that a `dvc repro` that deletes one takes none from the person; the frames that
-show a sign and were not kept for training are decoded once more from their recordings. Both happens beside the person's work.
+show a sign and were not kept for training are decoded once more from their recordings. Both happens beside the person's work, and so
+does the cutting of what sheets will ask for: a frame takes far longer to decode than a person needs for a card.
 """
 
 import math
 import os
 import shutil
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import cv2
@@ -25,10 +27,15 @@ from signloop.frames.video import open_recording, read_frames
 from signloop.review.questions import Questions
 
 HELD_FRAMES = 24
-HELD_BYTES = 64_000_000  # of crops
-SHEET_SIDE = 160  # px of a crop on a sheet
+BEST_HELD = 256  # recordings of which is known what each frame shows best
+HELD_BYTES = 16_000_000  # of crops that somebody asked for
+AHEAD_BYTES = 48_000_000  # of crops that sheets will ask for
+SHEET_SIDE = 160  # px of a crop on a sheet, unless the page wants another
+LOOK_S = 0.5  # between two looks whether the end has come
 CONTEXT = 0.35  # around a sign, as a share of its longer side
 Image = NDArray[np.uint8]
+Corners = tuple[float, ...]
+Key = tuple[str, int, Corners, int]  # recording, frame, sign and side of a crop
 
 
 class MissingPictureError(Exception):
@@ -48,9 +55,13 @@ class Pictures:
         self._questions, self._frames_folder, self._recordings_folder = questions, frames_folder, recordings_folder
         self._own = questions.folder / "images"
         self._lock = threading.Lock()
+        self._turn = threading.Condition(self._lock)
         self._frames: OrderedDict[Path, Image] = OrderedDict()
-        self._crops: OrderedDict[tuple[str, int, tuple[float, ...], int], bytes] = OrderedDict()
-        self._crop_bytes = 0
+        self._held, self._ahead = _Crops(HELD_BYTES), _Crops(AHEAD_BYTES)
+        self._soon: deque[str] = deque()
+        self._side = SHEET_SIDE
+        self._decoding = 0  # crops that somebody waits for
+        self._best_in = lru_cache(maxsize=BEST_HELD)(self._find_best)
 
     def path(self, recording_id: str, index: int) -> Path:
         """Return the file with the picture of a frame.
@@ -83,29 +94,60 @@ class Pictures:
         Raises:
             MissingPictureError: the frame's picture is not there.
         """
-        corners = tuple(round(float(v), 1) for v in xyxy)
-        key = (recording_id, index, corners, side)
+        key = (recording_id, index, _rounded(xyxy), side)
         with self._lock:
-            if key in self._crops:
-                self._crops.move_to_end(key)
-                return self._crops[key]
-        done, content = cv2.imencode(".jpg", _cut(self.frame(recording_id, index), corners, side), [cv2.IMWRITE_JPEG_QUALITY, 88])
-        if not done:
-            raise MissingPictureError(f"{recording_id}/{index:06d}")
-        self._hold(key, bytes(content))
-        return bytes(content)
+            content = self._held.get(key) or self._ahead.pop(key)
+            if content is not None:
+                self._held.put(key, content)
+                self._turn.notify()  # there is room for another one
+                return content
+            self._decoding += 1
+        try:
+            image = self.frame(recording_id, index)
+            content = _encoded(image, key)
+            with self._lock:
+                self._held.put(key, content)
+            if side == self._side:
+                self._cut_best(image, recording_id, index)
+        finally:
+            with self._lock:
+                self._decoding -= 1
+                self._turn.notify()
+        return content
 
-    def keep(self, stop: threading.Event, first: Iterable[str] = ()) -> None:
-        """Make the crops of the signs that come first, link the stored frames, decode the best frame of each sign that has none.
+    def expect(self, item_ids: Sequence[str], side: int) -> None:
+        """Take in which signs sheets will show next, and how large: `cut_ahead` turns to them first."""
+        with self._lock:
+            if side != self._side:
+                self._side, self._ahead = side, _Crops(AHEAD_BYTES)
+            self._soon = deque(item_ids)
+            self._turn.notify()
+
+    def cut_ahead(self, stop: threading.Event, order: Iterable[str]) -> None:
+        """Make the crops of signs before sheets ask for them, in the order in which they will, as long as there is room for more.
+
+        It waits while somebody waits for a crop. To be run in a thread of its own.
+        """
+        later: Iterator[str] | None = iter(order)
+        while not stop.is_set():
+            with self._lock:
+                wanted = later is not None and self._ahead.has_room
+                if self._decoding or not (self._soon or wanted):
+                    self._turn.wait(LOOK_S)
+                    continue
+                item_id = self._soon.popleft() if self._soon else None
+            if item_id is None and later is not None:
+                item_id = next(later, None)
+                later = None if item_id is None else later
+            if item_id is not None:
+                with suppress(MissingPictureError, DataError):  # it is told to whoever asks for the picture
+                    self._cut_with_others(item_id)
+
+    def keep(self, stop: threading.Event) -> None:
+        """Link the stored frames, decode the best frame of each sign that has none.
 
         To be run in a thread.
         """
-        for item_id in first:
-            question, shown = self._questions.items[item_id], self._questions.shown(item_id)
-            box = shown.at(shown.clearest)
-            with suppress(MissingPictureError, DataError):  # it is told to whoever asks for the picture
-                if box is not None and not stop.is_set():
-                    self.crop(question.recording_id, shown.clearest, box, SHEET_SIDE)
         without: dict[str, set[int]] = {}
         for recording_id in dict.fromkeys(question.recording_id for question in self._questions.items.values()):
             for index in self._questions.frames_of(recording_id):
@@ -167,17 +209,96 @@ class Pictures:
                 self._frames.popitem(last=False)
         return image
 
-    def _hold(self, key: tuple[str, int, tuple[float, ...], int], content: bytes) -> None:
+    def _cut_with_others(self, item_id: str) -> None:
+        """Make the crop of a sign, and of all others that its frame shows best, unless it is there."""
+        question, shown = self._questions.items[item_id], self._questions.shown(item_id)
+        box = shown.at(shown.clearest)
+        if box is None:
+            return
+        key = (question.recording_id, shown.clearest, _rounded(box), self._side)
         with self._lock:
-            if key not in self._crops:
-                self._crops[key] = content
-                self._crop_bytes += len(content)
-            while self._crop_bytes > HELD_BYTES:
-                _, old = self._crops.popitem(last=False)
-                self._crop_bytes -= len(old)
+            if key in self._ahead or key in self._held:
+                return
+        path = self.path(question.recording_id, shown.clearest)
+        with self._lock:
+            image = self._frames.get(path)
+        self._cut_best(read_image(path) if image is None else image, question.recording_id, shown.clearest)
+
+    def _cut_best(self, image: Image, recording_id: str, index: int) -> None:
+        """Make the crops of all signs that a frame shows best: to cut one takes no time beside decoding the frame."""
+        for corners in self._best_in(recording_id).get(index, ()):
+            key = (recording_id, index, corners, self._side)
+            with self._lock:
+                if key in self._ahead or key in self._held:
+                    continue
+            content = _encoded(image, key)
+            with self._lock:
+                self._ahead.put(key, content)
+
+    def _find_best(self, recording_id: str) -> Mapping[int, set[Corners]]:
+        """Return the boxes of those signs that each frame of a recording shows best."""
+        found: dict[int, set[Corners]] = defaultdict(set)
+        for item_id in self._signs_of.get(recording_id, ()):
+            shown = self._questions.shown(item_id)
+            box = shown.at(shown.clearest)
+            if box is not None:
+                found[shown.clearest].add(_rounded(box))
+        return found
+
+    @cached_property
+    def _signs_of(self) -> Mapping[str, Sequence[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for question in self._questions.items.values():
+            if question.kind != "frame":
+                found[question.recording_id].append(question.item_id)
+        return found
 
 
-def _cut(image: Image, xyxy: tuple[float, ...], side: int) -> Image:
+class _Crops:
+    """Crops of at most so many bytes in all; the oldest make room for new ones."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self.bytes = most, 0
+        self._crops: OrderedDict[Key, bytes] = OrderedDict()
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._crops
+
+    @property
+    def has_room(self) -> bool:
+        """Whether those of some more frames fit."""
+        return self.bytes < 0.95 * self._most
+
+    def get(self, key: Key) -> bytes | None:
+        """Return a crop."""
+        return self._crops.get(key)
+
+    def pop(self, key: Key) -> bytes | None:
+        """Take a crop out."""
+        content = self._crops.pop(key, None)
+        self.bytes -= len(content or b"")
+        return content
+
+    def put(self, key: Key, content: bytes) -> None:
+        """Put a crop in, as the newest."""
+        self.pop(key)
+        self._crops[key] = content
+        self.bytes += len(content)
+        while self.bytes > self._most:
+            self.pop(next(iter(self._crops)))
+
+
+def _rounded(xyxy: Iterable[float]) -> Corners:
+    return tuple(round(float(v), 1) for v in xyxy)
+
+
+def _encoded(image: Image, key: Key) -> bytes:
+    _, _, corners, side = key
+    _, content = cv2.imencode(".jpg", _cut(image, corners, side), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return bytes(content)
+
+
+def _cut(image: Image, xyxy: Corners, side: int) -> Image:
     """Return a square around a box as BGR; what lies outside the frame is grey."""
     x1, y1, x2, y2 = (float(v) for v in clip(xyxy, image.shape[1], image.shape[0])[0])
     half = max(x2 - x1, y2 - y1) * (0.5 + CONTEXT)

@@ -7,6 +7,7 @@ shared name, if there is one; the name that they gave there stands under all tha
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -46,12 +47,14 @@ from signloop.review.wire import (
     UndoRequest,
 )
 
-WARM = 40  # signs of a class whose crops are made before anybody asks
+CUTTERS = 4  # crops of a sheet that are made at a time
+SOON = 240  # signs behind those of a sheet: their crops are made before all others
 T = TypeVar("T")
 WEB = Path(__file__).parent / "web"
 Id = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
 Index = Annotated[int, InPath(ge=0, le=2**31 - 1)]
 Side = Annotated[Literal[96, 160, 320], BeforeValidator(int), Query()]  # a query is text
+Crops = Annotated[str, Query(pattern=r"^[0-9a-f]{16}\.[0-9]{1,9}(,[0-9a-f]{16}\.[0-9]{1,9}){0,59}$")]
 Px = Annotated[float, Query(ge=-100_000, le=100_000)]
 
 
@@ -88,9 +91,8 @@ def create_app(
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        first = [item_id for class_id, waiting, odd, _ in desk.sheets()[:3] if waiting > odd for item_id in desk.sheet(class_id, WARM)]
-        keeper = threading.Thread(target=pictures.keep, args=(stop, first), daemon=True)
-        keeper.start()
+        for run, args in ((pictures.cut_ahead, (stop, desk.upcoming())), (pictures.keep, (stop,))):
+            threading.Thread(target=run, args=args, daemon=True).start()
         yield
         stop.set()
 
@@ -190,10 +192,13 @@ def _read_routes(desk: Desk, pictures: Pictures, reviewer: str) -> APIRouter:
     def sheet(
         class_id: Annotated[int | None, Query(ge=0)] = None,
         size: Annotated[int, Query(ge=1, le=120)] = 40,
-        skip: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+        after: Annotated[str | None, Query(pattern=r"^[0-9a-f]{16}$")] = None,
+        side: Side = 160,
     ) -> list[Card]:
-        """The open signs of one class (none: those that the models cannot name), the most doubtful first."""
-        return _each(lambda item_id: views.card(desk, pictures, item_id), desk.sheet(class_id, size, skip))
+        """The open signs of one class (none: those that the models cannot name), the most doubtful first; crops will be of that side."""
+        item_ids = desk.sheet(class_id, size + SOON, after)
+        pictures.expect(item_ids, side)
+        return _each(lambda item_id: views.card(desk, pictures, item_id), item_ids[:size])
 
     @router.get("/single")
     def single(
@@ -279,6 +284,7 @@ def _change_routes(desk: Desk, publish: Callable[[], str], reviewer: str) -> API
 
 def _picture_routes(desk: Desk, pictures: Pictures) -> APIRouter:
     router = APIRouter(prefix="/pictures")
+    cutters = ThreadPoolExecutor(CUTTERS)  # to decode frees the interpreter
     lasting = {"Cache-Control": "private, max-age=86400"}
 
     @router.get("/crop/{item_id}/{index}.jpg", response_class=Response)
@@ -290,6 +296,23 @@ def _picture_routes(desk: Desk, pictures: Pictures) -> APIRouter:
             raise HTTPException(404, "the sign has no box in this frame")
         content = pictures.crop(desk.question(item_id).recording_id, index, box, side)
         return Response(content, media_type="image/jpeg", headers=lasting)
+
+    @router.get("/sheet", response_class=Response)
+    def sheet(crops: Crops, side: Side = 160) -> Response:
+        """Crops of several signs, named as ID.INDEX: of each its length in 4 bytes, the highest first, and a JPEG; 0 if it is not there."""
+
+        def crop_of(name: str) -> bytes:
+            item_id, index = name.split(".")
+            with suppress(HTTPException, ConflictError, MissingPictureError, DataError):
+                _known(desk, item_id, frame=False)
+                box = desk.box(item_id, int(index))
+                if box is not None:
+                    return pictures.crop(desk.question(item_id).recording_id, int(index), box, side)
+            return b""
+
+        found = cutters.map(crop_of, crops.split(","))
+        content = b"".join(part for jpeg in found for part in (len(jpeg).to_bytes(4, "big"), jpeg))
+        return Response(content, media_type="application/octet-stream")
 
     @router.get("/frame/{recording_id}/{index}", response_class=FileResponse)
     def frame(recording_id: Id, index: Index) -> FileResponse:

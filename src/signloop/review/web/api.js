@@ -16,11 +16,14 @@ export class Refused extends Error {
   }
 }
 
-async function request(path, options) {
+const json = (response) => response.json();
+const bytes = (response) => (response.ok ? response.arrayBuffer() : response.json());
+
+async function request(path, options, read = json) {
   let response, answer;
   try {
     response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE_MS) });
-    answer = await response.json();
+    answer = await read(response);
   } catch {
     if (!response || response.ok) throw new Unreachable("The server does not answer.");
     answer = {};
@@ -39,16 +42,19 @@ export const post = (path, body) =>
   request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
 /** Read something; waits, with the banner, until the server answers. */
-export async function get(path) {
+export async function get(path, read = json) {
   for (;;) {
     try {
-      return await request(path);
+      return await request(path, {}, read);
     } catch (error) {
       if (!(error instanceof Unreachable)) throw error;
       await trouble(error.message);
     }
   }
 }
+
+/** Read what is no JSON. */
+export const getBytes = (path) => get(path, bytes);
 
 /** Read something that need not exist (any more): null then. */
 export async function find(path) {

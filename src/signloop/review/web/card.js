@@ -1,36 +1,37 @@
 // One sign enters, its place on a sheet leaves: crop, confidence and mark. Places are made once and reused for all sheets.
 
 import { make } from "./dom.js";
-import { crop } from "./pictures.js";
 import { inFrames, notOne, percent, sureness } from "./words.js";
 
 /** A place on a sheet. */
 export class Place {
   card = null;
-  #image = make("img", { alt: "", draggable: false });
+  #image = make("canvas");
+  #drawing = this.#image.getContext("bitmaprenderer");
   #mark = make("span", { className: "mark" });
   #sure = make("span", { className: "sure" });
   #state = "empty"; // of the picture: empty, loading, shown, missing
   element = make("div", { className: "card", role: "option", tabIndex: -1, hidden: true }, this.#image, this.#mark, this.#sure);
 
-  /** `onMissing(place)` runs if the picture cannot be had. */
-  constructor(onMissing) {
-    this.#image.addEventListener("load", () => (this.#state = "shown"));
-    this.#image.addEventListener("error", () => {
-      this.#state = "missing";
-      onMissing(this);
-    });
-  }
-
-  /** Show a sign (null: the place stays empty). */
-  show(card, side) {
+  /** Show a sign (null: the place stays empty), without its picture as yet. */
+  show(card) {
     this.card = card;
     this.element.hidden = card === null;
-    this.#state = card === null ? "empty" : card.index === null ? "missing" : "loading";
-    if (this.#state !== "loading") this.#image.removeAttribute("src");
-    else this.#image.src = crop(card, card.index, side);
+    this.element.dataset.item = card?.item_id ?? "";
+    this.#picture(card === null ? "empty" : card.index === null ? "missing" : "loading", null);
     const parts = card === null ? [] : [inFrames(card), card.class_id === null ? "" : percent(card.confidence)];
     this.#sure.textContent = parts.filter(Boolean).join(" · ");
+  }
+
+  /** Show the sign's picture; undefined: it cannot be had. */
+  paint(bitmap) {
+    this.#picture(bitmap ? "shown" : "missing", bitmap ?? null);
+  }
+
+  #picture(state, bitmap) {
+    this.#state = state;
+    this.element.dataset.picture = state;
+    this.#drawing.transferFromImageBitmap(bitmap);
   }
 
   /** Show how the person marked it. */

@@ -6,7 +6,7 @@ import { picturedClass, setFace } from "./chooser.js";
 import { button, make } from "./dom.js";
 import { Marks } from "./marks.js";
 import { Peek } from "./peek.js";
-import { crop, loadCrop } from "./pictures.js";
+import { cutOuts } from "./pictures.js";
 import { Sheets } from "./sheets.js";
 import { state } from "./state.js";
 import { say } from "./toast.js";
@@ -18,6 +18,7 @@ const SIDES = [80, 240]; // px of a crop, least and most
 const AROUND = [10, 30]; // px that a card needs beside its crop
 const GAP = 6;
 const PADDING = 3;
+const AHEAD = 4; // sheets that are loaded before they are shown: some seconds of work even for who only presses Enter
 
 /** The sheet view. `shared`: queue, clock, go(view, id). */
 export class SheetView {
@@ -43,7 +44,8 @@ export class SheetView {
   #fit = MOST;
   #at = 0;
   #hovered = null;
-  #next = Promise.resolve(null);
+  #coming = []; // sheets that come next; their pictures are here, or on their way
+  #filling = null;
   #turn = 0;
   element = make(
     "section", { className: "sheet" }, this.#sheets.element,
@@ -77,7 +79,7 @@ export class SheetView {
 
   /** Show a class; undefined: the first that is open. */
   async open(id) {
-    const turn = ++this.#turn;
+    const turn = this.#begin();
     this.#measure();
     await this.#shared.queue.idle();
     await this.#sheets.load();
@@ -85,13 +87,13 @@ export class SheetView {
     for (const one of id === undefined ? this.#sheets.after(id) : [id]) {
       const cards = await this.#read(one, []);
       if (turn !== this.#turn) return;
-      if (cards.length || id !== undefined) return this.#show({ id: one, cards });
+      if (cards.length || id !== undefined) return this.#show(this.#sheetOf(one, cards));
     }
-    this.#show({ id: undefined, cards: [] });
+    this.#show(this.#sheetOf(undefined, []));
   }
 
   close() {
-    this.#turn++;
+    this.#begin();
     this.#peek.leave();
   }
 
@@ -114,17 +116,37 @@ export class SheetView {
     return before !== this.#fit;
   }
 
-  /** Read the next cards of a class, but those that are on the screen, or answered and perhaps not stored yet. */
-  async #read(id, shown) {
-    const size = Math.min(120, this.#fit + shown.length);
-    const { queue } = this.#shared;
-    const since = queue.moment;
-    const cards = await get(`/api/sheet?size=${size}${id === null ? "" : `&class_id=${id}`}`);
-    const without = new Set(shown.map((card) => card.item_id));
-    return cards.filter((card) => !without.has(card.item_id) && !queue.said(card.item_id, since)).slice(0, this.#fit);
+  /** Side of a crop as it is sent, px. */
+  get #sent() {
+    return this.#side > 160 ? 320 : 160;
   }
 
-  #show({ id, cards }) {
+  /** Another sheet is shown than the one that would come next. */
+  #begin() {
+    this.#coming = [];
+    this.#filling = null;
+    return ++this.#turn;
+  }
+
+  /** Read the cards of a class behind those that are known, but what is answered and perhaps not stored yet. */
+  async #read(id, known) {
+    const { queue } = this.#shared;
+    const since = queue.moment;
+    const behind = known.length ? `&after=${known.at(-1).item_id}` : "";
+    const cards = await get(`/api/sheet?size=${this.#fit}&side=${this.#sent}${id === null ? "" : `&class_id=${id}`}${behind}`);
+    const without = new Set(known.map((card) => card.item_id));
+    return cards.filter((card) => !without.has(card.item_id) && !queue.said(card.item_id, since));
+  }
+
+  /** A sheet whose pictures are on their way; `pictures` is there once they are. */
+  #sheetOf(id, cards) {
+    const sheet = { id, cards, pictures: null };
+    sheet.loading = cutOuts(cards, this.#sent).then((pictures) => (sheet.pictures = pictures));
+    return sheet;
+  }
+
+  #show(sheet) {
+    const { id, cards } = sheet;
     this.#class = id;
     this.#cards = cards;
     this.#peek.leave();
@@ -132,36 +154,61 @@ export class SheetView {
     this.#shared.place("sheet", id);
     this.#sheets.point(id);
     this.#marks.begin(cards.map((card) => card.item_id));
-    const side = this.#side > 160 ? 320 : 160;
     this.#places.forEach((place, k) => {
-      place.show(cards[k] ?? null, side);
+      place.show(cards[k] ?? null);
       if (cards[k]) this.#tell(place);
     });
+    if (sheet.pictures) this.#paint(sheet);
+    else sheet.loading.then(() => this.#cards === cards && this.#paint(sheet));
     this.#grid.scrollTop = 0;
     this.#point(0);
     this.#head();
     this.#blank();
-    this.#next = this.#ahead(id, cards);
+    if (cards.length) this.#fill();
   }
 
-  /** Find what comes after these cards, and load its pictures. */
-  async #ahead(id, cards) {
-    await this.#shared.queue.idle();
-    const turn = this.#turn;
-    const more = cards.length ? await this.#read(id, cards) : [];
-    let next = more.length ? { id, cards: more } : null;
-    if (!next) await this.#sheets.load();
-    for (const other of next ? [] : this.#sheets.after(id).filter((one) => one !== id)) {
-      if (turn !== this.#turn) return null;
-      const found = await this.#read(other, []);
-      if (found.length) {
-        next = { id: other, cards: found };
-        break;
+  #paint({ cards, pictures }) {
+    cards.forEach((card, k) => {
+      if (card.index !== null) this.#places[k].paint(pictures.get(card.item_id));
+      this.#tell(this.#places[k]);
+    });
+  }
+
+  /** Find the sheets that come next, and load their pictures. */
+  #fill() {
+    if (this.#filling) return this.#filling;
+    const filling = this.#fillUp(this.#turn).finally(() => {
+      if (this.#filling === filling) this.#filling = null;
+    });
+    this.#filling = filling;
+    return filling;
+  }
+
+  async #fillUp(turn) {
+    while (turn === this.#turn && this.#coming.length < AHEAD) {
+      const next = await this.#after(turn);
+      if (turn !== this.#turn || !next) return;
+      this.#coming.push(next);
+    }
+  }
+
+  /** The sheet behind the last one that is known; null if there is none. */
+  async #after(turn) {
+    const known = [{ id: this.#class, cards: this.#cards }, ...this.#coming];
+    const { id } = known.at(-1);
+    const cardsOf = (one) => known.filter((sheet) => sheet.id === one).flatMap((sheet) => sheet.cards);
+    const more = await this.#read(id, cardsOf(id));
+    if (more.length) return this.#sheetOf(id, more);
+    const counted = this.#shared.queue.idle().then(() => this.#sheets.load());
+    for (const wait of [null, counted]) { // what is counted here is enough, unless something was asked anew
+      await wait;
+      for (const other of this.#sheets.after(id)) {
+        if (turn !== this.#turn) return null;
+        const cards = await this.#read(other, cardsOf(other));
+        if (cards.length) return this.#sheetOf(other, cards);
       }
     }
-    const side = this.#side > 160 ? 320 : 160;
-    for (const card of next?.cards ?? []) if (card.index !== null) loadCrop(crop(card, card.index, side));
-    return next;
+    return null;
   }
 
   async #answer() {
@@ -176,9 +223,10 @@ export class SheetView {
     this.#sheets.less(this.#class, answers.length - aside, aside);
     this.#marks.end();
     this.#cards = [];
-    const turn = ++this.#turn;
-    const next = await this.#next;
+    const turn = this.#turn;
+    if (!this.#coming.length) await this.#fill();
     if (turn !== this.#turn) return;
+    const next = this.#coming.shift();
     if (next) this.#show(next);
     else await this.open(undefined);
   }
@@ -250,7 +298,7 @@ export class SheetView {
   }
 
   #place() {
-    const place = new Place((one) => this.#tell(one));
+    const place = new Place();
     const { element } = place;
     const at = () => this.#places.indexOf(place);
     element.addEventListener("click", (event) => {
