@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -37,9 +38,9 @@ def frame(desk: Desk, index: int, recording_id: str = DRIVE) -> str:
     return item_id_of(desk.questions.review_id, f"frame:{recording_id}/{index:06d}")
 
 
-def said(*item_ids: str, class_id: int | None = CIRCLE, verdict: str = "sign") -> Decide:
+def said(*item_ids: str, class_id: int | None = CIRCLE, verdict: str = "sign", view: Literal["sheet", "single"] = "sheet") -> Decide:
     answers = [{"item_id": i, "verdict": verdict, "class_id": class_id if verdict == "sign" else None} for i in item_ids]
-    return Decide(view="sheet", answers=tuple(Answer.model_validate(a) for a in answers))
+    return Decide(view=view, answers=tuple(Answer.model_validate(a) for a in answers))
 
 
 def drawn(*boxes: tuple[int, tuple[float, float, float, float]], item_id: str = NEW, recording_id: str = DRIVE) -> Add:
@@ -117,17 +118,64 @@ def test_of_many_at_once_one_is_first(desk: Desk) -> None:
 
 def test_progress_is_counted(open_desk: OpenDesk, planted: list[Planted], do: Do) -> None:
     desk = open_desk(planted)
-    assert desk.progress() == Progress(signs=7, signs_open=7, frames=5, frames_open=5, odd=0, seconds=0.0)
+    assert desk.progress() == Progress(signs=7, signs_open=7, frames=5, frames_open=5, odd=0, seconds=0.0, seconds_left=None)
     do(desk, said(sign(desk, 0), sign(desk, 1)), seconds=3.0)
     do(desk, said(sign(desk, 2), verdict="odd"), seconds=1.0)
     do(desk, Sweep(item_id=frame(desk, 2), complete=False), seconds=4.0)
-    assert desk.progress() == Progress(signs=7, signs_open=5, frames=5, frames_open=4, odd=1, seconds=8.0)
+    assert desk.progress() == Progress(signs=7, signs_open=5, frames=5, frames_open=4, odd=1, seconds=8.0, seconds_left=None)
     do(desk, said(sign(desk, 2), verdict="nothing"))
     do(desk, Split(item_id=sign(desk, 0), index=2, new_id=NEW))
-    assert desk.progress() == Progress(signs=8, signs_open=6, frames=5, frames_open=4, odd=0, seconds=12.0)
+    assert desk.progress() == Progress(signs=8, signs_open=6, frames=5, frames_open=4, odd=0, seconds=12.0, seconds_left=None)
     do(desk, Merge(item_id=sign(desk, 0), other_id=NEW))
     do(desk, drawn((4, BOX), item_id=NEWER))
-    assert desk.progress() == Progress(signs=9, signs_open=5, frames=5, frames_open=4, odd=0, seconds=16.0)
+    assert desk.progress() == Progress(signs=9, signs_open=5, frames=5, frames_open=4, odd=0, seconds=16.0, seconds_left=None)
+
+
+def test_the_total_is_the_same_from_the_start_and_what_is_done_never_less(open_desk: OpenDesk, planted: list[Planted], do: Do) -> None:
+    desk = open_desk(planted, repeats=1.0)
+    assert (desk.progress().signs, desk.progress().signs_open) == (12, 12)  # 5 signs, each again, and 2 planted ones
+    left = []
+    while waiting := desk.single(1):
+        do(desk, said(*waiting))
+        assert desk.progress().signs == 12
+        left.append(desk.progress().signs_open)
+    assert left == list(range(11, -1, -1))
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_a_repeat_that_is_not_asked_any_more_counts_as_done(open_desk: OpenDesk, do: Do, is_answered: bool) -> None:
+    desk = open_desk(repeats=1.0)
+    if is_answered:
+        do(desk, said(sign(desk, 0)))
+    do(desk, Split(item_id=sign(desk, 0), index=2, new_id=NEW))
+    assert (desk.progress().signs, desk.progress().signs_open) == (11, 10)  # both parts, and four that are each asked again
+    desk.undo("ann", 1.0)
+    assert (desk.progress().signs, desk.progress().signs_open) == (10, 9 if is_answered else 10)
+
+
+def test_time_left_is_told_from_what_each_kind_of_work_took(desk: Desk, do: Do) -> None:
+    do(desk, said(sign(desk, 0), sign(desk, 1)), seconds=62.0)
+    assert desk.progress().seconds_left == pytest.approx(3 * (62 + 30) / 32 + 5 * 10)
+    do(desk, said(sign(desk, 2), verdict="odd"), seconds=1.0)
+    do(desk, Fix(item_id=sign(desk, 0), index=0, xyxy=BOX), seconds=5.0)
+    do(desk, said(sign(desk, 3), view="single"), seconds=5.0)
+    do(desk, drawn((4, BOX), item_id=NEW), seconds=20.0)
+    do(desk, Sweep(item_id=frame(desk, 2), complete=True), seconds=10.0)
+    sheet, single, a_frame = (63 + 30) / 33, (10 + 20) / 6, (30 + 30) / 4
+    assert desk.progress().seconds_left == pytest.approx(sheet + single + 4 * a_frame)
+    for number in range(6):
+        do(desk, Undo(number=6 - number), seconds=0.0)
+    assert desk.progress().seconds_left == pytest.approx(5 * sheet + 5 * a_frame)  # what was taken back took its time too
+
+
+def test_one_slow_act_hardly_moves_the_time_left(desk: Desk, do: Do) -> None:
+    do(desk, Sweep(item_id=frame(desk, 0), complete=True), seconds=60.0)
+    before = desk.progress().seconds_left
+    do(desk, said(sign(desk, 0)), seconds=30.0)
+    after = desk.progress().seconds_left
+    assert before is not None
+    assert after is not None
+    assert abs(after - before) < 10
 
 
 def test_no_act_takes_longer_than_an_hour(desk: Desk, do: Do) -> None:
@@ -359,25 +407,30 @@ def recount(desk: Desk) -> tuple[Progress, list[tuple[int, int, int, int]]]:
         item = desk.state.item(item_id)
         return item.merged_into is not None or bool(desk.answers(item_id))
 
+    def is_whole(item_id: str) -> bool:
+        first = desk.state.item(item_id_of(desk.questions.review_id, items[item_id].source_id))
+        return first.merged_into is None and [(s.first, s.end) for s in first.spans] == [(0, 2**31)]
+
     def is_asked(item_id: str) -> bool:
         if item_id in made or items[item_id].kind != "repeat":
             return True
-        first = item_id_of(desk.questions.review_id, items[item_id].source_id)
-        whole = desk.state.item(first).merged_into is None and [(s.first, s.end) for s in desk.state.item(first).spans] == [(0, 2**31)]
-        return is_closed(first) and whole
+        return is_closed(item_id_of(desk.questions.review_id, items[item_id].source_id)) and is_whole(item_id)
 
-    asked = [i for i in [*(q.item_id for q in items.values() if q.kind != "frame"), *made] if is_asked(i)]
+    signs = [*(q.item_id for q in items.values() if q.kind != "frame"), *made]
+    asked = [i for i in signs if is_asked(i)]
     waiting = [i for i in asked if not is_closed(i)]
     odd = [i for i in waiting if desk.state.item(i).answers]
     frames = [q.item_id for q in items.values() if q.kind == "frame"]
     unsearched = [i for i in frames if not (i in desk.state.swept and desk.state.swept[i].complete)]
     seconds = float(sum(entry.seconds for entry in desk.entries))  # whole ones here
+    later = [i for i in signs if not is_asked(i) and is_whole(i)]
     classes = {items[i].class_id for i in items if items[i].kind != "frame"}
 
     def of(class_id: int | None, group: list[str]) -> int:
         return sum(i in items and items[i].class_id == class_id for i in group)
 
-    progress = Progress(len(asked), len(waiting), len(frames), len(unsearched), len(odd), seconds)
+    left = desk.progress().seconds_left  # the only thing that is no count
+    progress = Progress(len(signs), len(waiting) + len(later), len(frames), len(unsearched), len(odd), seconds, left)
     return progress, sorted((c, of(c, waiting), of(c, odd), of(c, asked)) for c in classes if c is not None)
 
 

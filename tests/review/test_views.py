@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -129,13 +130,11 @@ def test_a_box_is_followed_over_the_stored_frames(desk: Desk, pictures: Pictures
         views.followed(desk, pictures, DRIVE, 1, BOX)
 
 
-def test_time_left_is_reckoned_from_the_pace(desk: Desk, do: Do) -> None:
-    assert views.progress(desk).seconds_left is None
-    do(desk, said(sign(desk, 0), sign(desk, 1)), seconds=4.0)
-    do(desk, Sweep(item_id=frame(desk, 2), complete=True), seconds=5.0)
+def test_progress_is_told_as_it_is_counted(desk: Desk, do: Do) -> None:
+    do(desk, said(sign(desk, 0), sign(desk, 1)), seconds=70.0)
     now = views.progress(desk)
-    assert (now.signs_open, now.frames_open, now.seconds) == (3, 4, 9.0)
-    assert now.seconds_left == pytest.approx(9 / 3 * 7)
+    assert now.model_dump() == asdict(desk.progress())
+    assert (now.signs_open, now.frames_open, now.seconds) == (3, 5, 70.0)
 
 
 def test_how_well_somebody_looks_is_told_in_numbers(open_desk: OpenDesk, planted: list[Planted], do: Do) -> None:

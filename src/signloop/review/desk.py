@@ -22,6 +22,8 @@ from signloop.review.state import ConflictError, Given, Span, replay
 from signloop.review.tracks import Track, recording_of, track
 
 LONGEST_S = 3600.0  # that one act can have taken
+EVIDENCE_S = 60.0  # of work, before anybody is told how long the rest takes
+PRIOR = {"sheet": (30, 1.0), "single": (5, 4.0), "frame": (3, 10.0)}  # as if so many things had taken so many s each: one act is no pace
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,12 @@ class Progress:
     """How far a review is.
 
     Attributes:
-        signs, signs_open: asked in all, and not decided yet (planted ones and shown repeats count: nobody can tell them apart).
+        signs, signs_open: asked in all, and not decided yet. Planted ones and repeats count from the start, so that nothing grows when a
+            repeat comes up, and nobody can tell them apart; a repeat that will not come up any more is no longer open.
         frames, frames_open: to be searched in all, and not searched yet.
         odd: signs that wait to be looked at by themselves.
         seconds: spent so far.
+        seconds_left: that the rest will take; None as long as there is too little to tell it from.
     """
 
     signs: int
@@ -41,6 +45,20 @@ class Progress:
     frames_open: int
     odd: int
     seconds: float
+    seconds_left: float | None
+
+
+@dataclass
+class _Pace:
+    """How long things of one kind took."""
+
+    things: float
+    seconds: float
+
+    @property
+    def each(self) -> float:
+        """Seconds for one."""
+        return self.seconds / self.things
 
 
 @dataclass
@@ -88,7 +106,11 @@ class Desk:
         self.state = replay(self._signs, self._frames, self._log.entries)
         self._seconds = sum(entry.seconds for entry in self._log.entries)
         self._made: dict[str, None] = {}  # signs that people split off or added, in the order of their making
+        self._pace = {kind: _Pace(things, things * each) for kind, (things, each) in PRIOR.items()}
+        for entry in self._log.entries:
+            self._clock(entry)
         self._asked, self._open, self._odd = _Tally(), _Tally(), _Tally()
+        self._unasked, self._later = set(self._first_of), set(self._first_of)  # repeats; those of them that will come up
         for question in items:
             if question.kind in ("sign", "planted"):
                 self._asked.put(question.item_id, question, True)
@@ -213,15 +235,19 @@ class Desk:
         return item_id in self._open.members
 
     def progress(self) -> Progress:
-        """Count."""
+        """Count, and estimate the time left at the pace so far."""
         with self._lock:
+            odd = len(self._odd.members)
+            signs_open, frames_open = len(self._open.members) + len(self._later), len(self._frames) - len(self.state.swept)
+            left = {"sheet": signs_open - odd, "single": odd, "frame": frames_open}
             return Progress(
-                len(self._asked.members),
-                len(self._open.members),
+                len(self._asked.members) + len(self._unasked),
+                signs_open,
                 len(self._frames),
-                len(self._frames) - len(self.state.swept),
-                len(self._odd.members),
+                frames_open,
+                odd,
                 self._seconds,
+                sum(self._pace[kind].each * things for kind, things in left.items()) if self._seconds >= EVIDENCE_S else None,
             )
 
     def track(self, item_id: str) -> Track:
@@ -290,6 +316,7 @@ class Desk:
             self.state.check(entry)
             self._log.append(at, annotator, entry.seconds, act)
             self._seconds += entry.seconds
+            self._clock(entry)
             self._recount(self.state.apply(entry))
             return entry
 
@@ -329,6 +356,22 @@ class Desk:
         """Return what people have decided about a sign; that it is odd is no decision."""
         return [g for g in self.state.item(item_id).answers.values() if g.answer.verdict != "odd"]
 
+    def _clock(self, entry: Entry) -> None:
+        """Take in how long an act took: all seconds for signs and frames count, whatever was done to them on the way."""
+        match entry.act:
+            case Decide(view="sheet", answers=answers):
+                kind, things = "sheet", len(answers)
+            case Decide():
+                kind, things = "single", 1
+            case Sweep():
+                kind, things = "frame", 1
+            case Add():
+                kind, things = "frame", 0
+            case _:
+                kind, things = "single", 0
+        self._pace[kind].things += things
+        self._pace[kind].seconds += entry.seconds
+
     def _recount(self, touched: Iterable[str]) -> None:
         """Count anew the signs that may be another now, and their repeats."""
         touched = list(touched)
@@ -341,6 +384,9 @@ class Desk:
             elif question is None:
                 self._made.pop(item_id, None)  # its making was taken back
             is_asked = self._is_known(item_id) and self._is_asked(item_id)
+            if item_id in self._first_of:
+                (self._unasked.discard if is_asked else self._unasked.add)(item_id)
+                (self._later.add if not is_asked and self._is_whole(item_id) else self._later.discard)(item_id)
             item = self.state.item(item_id) if is_asked else None
             is_open = item is not None and item.merged_into is None and not self.answers(item_id)
             self._asked.put(item_id, question, is_asked)
@@ -351,12 +397,15 @@ class Desk:
         return item_id in self.questions.items or item_id in self.state.items
 
     def _is_asked(self, item_id: str) -> bool:
-        """A repeat is asked only once its first time is answered, and as long as it is what was proposed: neither split nor merged."""
+        """A repeat is asked only once its first time is answered."""
         first = self._first_of.get(item_id)
-        if first is None:
-            return True
+        return first is None or (first not in self._open.members and self._is_whole(item_id))
+
+    def _is_whole(self, repeat: str) -> bool:
+        """Whether the first time of a repeat is as it was proposed, neither split nor merged: otherwise it is not asked again."""
+        first = self._first_of[repeat]
         item = self.state.item(first)
-        return first not in self._open.members and item.merged_into is None and item.spans == (Span(first),)
+        return item.merged_into is None and item.spans == (Span(first),)
 
     def _to_undo(self, annotator: str) -> int | None:
         gone = taken_back(self._log.entries)

@@ -128,11 +128,8 @@ def followed(desk: Desk, pictures: Pictures, recording_id: str, index: int, xyxy
 
 
 def progress(desk: Desk) -> Progress:
-    """Count, and estimate the time left at the pace so far."""
-    now = desk.progress()
-    done = now.signs - now.signs_open + now.frames - now.frames_open
-    left = now.seconds / done * (now.signs_open + now.frames_open) if done else None
-    return Progress(**asdict(now), seconds_left=left)
+    """Count, and estimate the time left."""
+    return Progress(**asdict(desk.progress()))
 
 
 def quality(desk: Desk) -> Quality:
