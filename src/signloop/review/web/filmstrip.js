@@ -2,16 +2,19 @@
 
 import { make } from "./dom.js";
 import { crop, isLoaded, loadCrop } from "./pictures.js";
-import { moment } from "./words.js";
+import { moment, one } from "./words.js";
 
-const MOST = 10; // crops on the screen
+const MOST = 9; // crops on the screen
 const SIDE = 96; // px of a crop as it is sent
 const SHOWN = 86; // px on the screen
+const UNSURE = 0.5; // of the best score: below it, a box was guessed or hardly seen
 const REST_MS = 150; // a person who is faster than this does not look at it
 
 /** Crops of one sign; `onChosen(box)` runs when another frame is chosen. Only frames whose picture is stored are shown. */
 export class Filmstrip {
   #card = null;
+  #frame = { width: 1, height: 1 };
+  #best = 0;
   #boxes = [];
   #at = 0;
   #from = 0;
@@ -19,10 +22,12 @@ export class Filmstrip {
   #timer = 0;
   #onChosen;
   #places = Array.from({ length: MOST }, (_, k) => this.#place(k));
+  #before = this.#more("‹", "earlier", () => this.step(this.#from - 1 - this.#at));
+  #behind = this.#more("›", "later", () => this.step(this.#from + MOST - this.#at));
   #words = make("p");
   element = make(
     "div", { className: "filmstrip", role: "group", "aria-label": "The same one over time" },
-    make("div", {}, ...this.#places.map((place) => place.element)), this.#words,
+    make("div", {}, this.#before.element, ...this.#places.map((place) => place.element), this.#behind.element), this.#words,
   );
 
   constructor(onChosen) {
@@ -35,6 +40,8 @@ export class Filmstrip {
     const isOther = detail.card.item_id !== this.#card?.item_id;
     this.#card = detail.card;
     this.#boxes = stored(detail);
+    this.#frame = detail;
+    this.#best = Math.max(...this.#boxes.map((box) => box.score));
     if (isOther) this.#seen.clear();
     this.#at = Math.max(0, this.#boxes.findIndex((box) => box.index === index));
     this.#from = first(this.#at, this.#boxes.length);
@@ -69,6 +76,25 @@ export class Filmstrip {
     this.#seen.add(index);
   }
 
+  /** A button to pictures that do not fit on the screen. */
+  #more(sign, word, run) {
+    const number = make("strong");
+    const element = make("button", { type: "button", className: "more none", tabIndex: -1 }, make("span", { textContent: sign }), number, word);
+    element.addEventListener("click", run);
+    const tell = (left) => {
+      number.textContent = String(left);
+      element.classList.toggle("none", left <= 0);
+    };
+    return { element, tell };
+  }
+
+  /** What makes a picture doubtful, in words; "" if nothing does. */
+  #note({ xyxy: [x1, y1, x2, y2], score, moved }) {
+    const { width, height } = this.#frame;
+    if (x1 < 1 || y1 < 1 || x2 > width - 1 || y2 > height - 1) return "at the edge";
+    return score < UNSURE * this.#best && !moved ? "unsure box" : "";
+  }
+
   #place(k) {
     const image = make("img", { alt: "", width: SHOWN, height: SHOWN, draggable: false });
     const element = make("button", { type: "button", tabIndex: -1 }, image, make("span", { className: "gone", textContent: "no picture" }));
@@ -84,6 +110,8 @@ export class Filmstrip {
       const box = this.#boxes[this.#from + k];
       element.classList.toggle("none", !box);
       element.classList.toggle("at", this.#from + k === this.#at);
+      element.classList.toggle("later", this.#at > 0 && this.#from + k >= this.#at);
+      element.dataset.note = box ? this.#note(box) : "";
       const url = box && crop(this.#card, box.index, SIDE);
       if (image.getAttribute("src") !== url) element.classList.remove("missing");
       if (!url || (atOnce && !isLoaded(url))) image.removeAttribute("src");
@@ -91,10 +119,16 @@ export class Filmstrip {
       element.ariaLabel = box ? `frame at ${moment(box.time_s)}` : "";
       element.disabled = !box;
     });
-    const { box } = this;
-    this.#words.textContent = box
-      ? `Picture ${this.#at + 1} of ${this.#boxes.length}, at ${moment(box.time_s)}${box.moved ? ", box corrected" : ""}. ← → choose another.`
-      : "No picture is stored (yet).";
+    this.#before.tell(this.#from);
+    this.#behind.tell(this.#boxes.length - this.#from - MOST);
+    this.#words.textContent = this.box ? this.#told(this.box) : "No picture is stored (yet).";
+  }
+
+  #told(box) {
+    const [at, all] = [this.#at + 1, this.#boxes.length];
+    const facts = [`Picture ${at} of ${all} (← →)`, `at ${moment(box.time_s)}`, box.moved && "box corrected", TOLD[this.#note(box)]];
+    const parts = at > 1 ? ` If another ${one()} begins here, S splits: ${pictures(1, at - 1)}, and ${pictures(at, all)}.` : "";
+    return `${facts.filter(Boolean).join(", ")}.${parts}`;
   }
 }
 
@@ -106,5 +140,7 @@ export function loadStrip(detail) {
   for (const box of boxes.slice(from, from + MOST)) loadCrop(crop(detail.card, box.index, SIDE));
 }
 
+const TOLD = { "at the edge": "partly out of view", "unsure box": "where it is was guessed, or hardly seen" };
+const pictures = (from, to) => (from === to ? `picture ${from}` : `pictures ${from} to ${to}`);
 const stored = (detail) => detail.boxes.filter((box) => box.stored);
-const first = (at, number) => Math.max(0, Math.min(at - MOST / 2, number - MOST));
+const first = (at, number) => Math.max(0, Math.min(at - (MOST >> 1), number - MOST));

@@ -1,4 +1,4 @@
-// A card enters; the sign large, beside the card, and the whole frame with its box leave.
+// A card enters; the sign large, beside all cards so that it hides none of them, and the whole frame with its box leave.
 
 import { find } from "./api.js";
 import { make } from "./dom.js";
@@ -6,7 +6,7 @@ import { Frame } from "./frame.js";
 import { crop, frame } from "./pictures.js";
 import { origin, sureness } from "./words.js";
 
-const WAIT_MS = 450; // of the pointer, before the sign is shown large
+const WAIT_MS = 300; // of the pointer, before the sign is shown large
 const LARGE = 320;
 
 /** What is shown of a card on hover, and with a key. */
@@ -33,10 +33,10 @@ export class Peek {
   }
 
   /** The pointer came onto a card. */
-  enter(card, element) {
+  enter(card) {
     this.leave();
     this.#card = card;
-    this.#timer = setTimeout(() => this.#showNear(card, element), WAIT_MS);
+    this.#timer = setTimeout(() => this.#showNear(card), WAIT_MS);
   }
 
   /** It went away. */
@@ -57,11 +57,9 @@ export class Peek {
     showIn(this.#large, card, boxed);
   }
 
-  async #showNear(card, element) {
+  async #showNear(card) {
     const boxed = await boxOf(card);
     if (!boxed || this.#card !== card) return;
-    const { left, width } = element.getBoundingClientRect();
-    this.#near.classList.toggle("left", left + width / 2 > innerWidth / 2);
     this.#image.src = crop(card, card.index, LARGE);
     this.#words.textContent = `${origin(card)} · ${card.reason}`;
     this.#near.hidden = false;

@@ -5,28 +5,29 @@ import { button, make } from "./dom.js";
 import { isLogin, onReviewer } from "./state.js";
 import { say } from "./toast.js";
 import { nameField } from "./who.js";
-import { many, one, percent, person, when } from "./words.js";
+import { many, percent, person, when } from "./words.js";
 
 const ROWS = 50; // of the history on one page
+const NARROW = 2; // figures that need few words: they stand side by side
 
 /** The report view. `shared`: queue, clock, go(view, id), place(view, id). */
 export class ReportView {
   #shared;
   #numbers = make("dl", { className: "numbers" });
   #published = make("output", { className: "published" });
-  #publish = button("Publish what was decided", "P", () => this.#write(), "main");
+  #publish = button("Publish the answers", "P", () => this.#write(), "main");
   #rows = make("tbody");
   #older = button("older", "", () => this.#history(this.#oldest));
   #newest = button("newest", "", () => this.#history(null));
   #name = nameField("Your name");
   #oldest = null;
   element;
-  bindings = [{ keys: ["p"], text: "publish what was decided", run: () => this.#write() }];
+  bindings = [{ keys: ["p"], text: "publish the answers", run: () => this.#write() }];
 
   constructor(shared) {
     this.#shared = shared;
     onReviewer(() => this.element.isConnected && this.open());
-    const head = ["No.", "When", "Who", "What", "Seconds", ""].map((text) => make("th", { textContent: text, scope: "col" }));
+    const head = ["No.", "When", "Who", "Answer or change", "Seconds", ""].map((text) => make("th", { textContent: text, scope: "col" }));
     const who = make("div", { className: "buttons" }, this.#name.element);
     if (isLogin()) who.append(button("log out", "", () => this.#logOut()));
     this.element = make(
@@ -34,11 +35,11 @@ export class ReportView {
       make("div", {}, make("div", { className: "head" }, make("h1", { textContent: "How the review goes" }), who), this.#numbers),
       make(
         "div", {}, make("h2", { textContent: "Publish" }),
-        make("p", { textContent: "Writes all that is decided as a verified round, for the next training. What is open or taken back stays open. Doing it again changes nothing." }),
+        make("p", { textContent: "Hands all answers over to the next training of the models. What is open, put aside or taken back is not included; go on and publish again as often as you like." }),
         this.#publish, this.#published,
       ),
       make(
-        "div", { className: "history" }, make("h2", { textContent: "History, the newest first" }),
+        "div", { className: "history" }, make("h2", { textContent: "All that was done, the newest first" }),
         make("div", { className: "table" }, make("table", {}, make("thead", {}, make("tr", {}, ...head)), this.#rows)),
         make("div", { className: "buttons" }, this.#newest, this.#older),
       ),
@@ -61,8 +62,8 @@ export class ReportView {
 
   async #quality() {
     const quality = await get("/api/quality");
-    this.#numbers.replaceChildren(...sentences(quality).map(([name, value, text]) =>
-      make("div", {}, make("dt", { textContent: name }), make("dd", {}, make("strong", { textContent: value }), make("span", { textContent: text }))),
+    this.#numbers.replaceChildren(...sentences(quality).map(([name, value, text], k) =>
+      make("div", { className: k < NARROW ? "" : "wide" }, make("dt", { textContent: name }), make("dd", {}, make("strong", { textContent: value }), make("span", { textContent: text }))),
     ));
   }
 
@@ -123,34 +124,27 @@ export class ReportView {
 
 function sentences(quality) {
   const { decided, corrected, caught, planted, agreed, repeats } = quality;
-  const within = (bounds) => `${percent(bounds[0])} to ${percent(bounds[1])} (95 % interval)`;
-  const bounds = quality.mistakes_left_bounds;
+  const sure = ([low, high]) => `With 95 % certainty, ${percent(low)} to ${percent(high)} in the long run.`;
   const number = (value) => String(value < 100 ? Math.round(value * 10) / 10 : Math.round(value));
-  const span = ([low, high]) => `${number(low)} to ${number(high)}`;
+  const [each, left] = [quality.seconds_per_sign, quality.mistakes_left_bounds];
   return [
+    ["Answered", String(decided), decided ? `${many()}; in ${percent(corrected / decided)} of them the models were wrong and were corrected` : `${many()} so far`],
+    ["Speed", !decided || each === null ? "–" : number(quality.signs_per_minute), `${many()} a minute${each === null ? "" : `, ${number(each)} s each`}; breaks are not counted`],
     [
-      "Decided", String(decided),
-      decided
-        ? `${many()}, planted and repeated ones not counted; ${percent(corrected / decided)} were corrected`
-        : `${many()} so far`,
-    ],
-    ["Speed", !decided || quality.signs_per_minute === null ? "–" : number(quality.signs_per_minute), `${many()} a minute`],
-    ["Time", quality.seconds_per_sign === null ? "–" : `${number(quality.seconds_per_sign)} s`, `a decision, pauses left out`],
-    [
-      "Mistakes caught", planted ? percent(caught / planted) : "–",
-      planted
-        ? `${caught} of ${planted} planted among the questions; ${within(quality.catch_interval)}`
-        : "no planted mistake was answered yet",
+      "Wrong on purpose, and noticed", planted ? percent(caught / planted) : "–",
+      `Now and then something wrong is shown on purpose, to see whether it is noticed. ` +
+        (planted ? `${caught} of ${planted} were. ${sure(quality.catch_interval)}` : "None was answered yet."),
     ],
     [
-      "Agreement with oneself", repeats ? percent(agreed / repeats) : "–",
-      repeats ? `${agreed} of ${repeats} ${many()} that were asked twice; ${within(quality.agree_interval)}` : `no ${one()} was answered twice yet`,
+      "Shown twice, same answer", repeats ? percent(agreed / repeats) : "–",
+      `Some ${many()} come a second time, to see whether the answer stays the same. ` +
+        (repeats ? `${agreed} of ${repeats} did. ${sure(quality.agree_interval)}` : "None was answered twice yet."),
     ],
     [
-      "Mistakes left, estimated", quality.mistakes_left === null ? "–" : number(quality.mistakes_left),
-      bounds
-        ? `among the decided ${many()}; ${span(bounds)} (95 % interval)`
-        : `not known: no planted mistake was ${planted ? "caught" : "answered yet"}`,
+      "Mistakes left, about", quality.mistakes_left === null ? "–" : number(quality.mistakes_left),
+      left
+        ? `answered ${many()} are still wrong, judged by how many of those made wrong on purpose were noticed. With 95 % certainty, ${number(left[0])} to ${number(left[1])}.`
+        : `Answered ${many()} that are still wrong: not known until one that was made wrong on purpose was ${planted ? "noticed" : "answered"}.`,
     ],
   ];
 }

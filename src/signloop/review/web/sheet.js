@@ -315,7 +315,7 @@ export class SheetView {
       if (this.#hovered === place || !(event.movementX || event.movementY)) return; // cards that change under a resting mouse do not count
       this.#hovered = place;
       this.#point(at());
-      this.#peek.enter(place.card, element);
+      this.#peek.enter(place.card);
     });
     element.addEventListener("pointerleave", () => {
       this.#hovered = null;

@@ -56,7 +56,7 @@ export class SingleView {
       button("later", "N", () => this.#skip()),
       button("back", "⌫", () => this.#goBack()),
       button("fix the box", "B", () => this.#fix()),
-      button("split here", "S", () => this.#split()),
+      button("split here", "S", () => this.#split(), "split"),
       button("merge …", "M", () => this.#near()),
     ];
     this.#work = make(

@@ -1,15 +1,13 @@
-// Short messages enter; they are shown for some seconds, and screen readers tell them.
+// Short messages enter; they are shown for some seconds in the line at the bottom, where nothing else is, and screen readers tell them.
 
 import { make } from "./dom.js";
 
 const LASTS_MS = 5000;
-const MOST = 2;
 const host = document.querySelector(".toasts");
 
 /** Say something; `bad` for what went wrong. */
 export function say(text, bad = false) {
   const toast = make("p", { className: bad ? "bad" : "" }, make("span", { textContent: bad ? "⚠ " : "✓ ", ariaHidden: "true" }), text);
-  host.append(toast);
-  while (host.childElementCount > MOST) host.firstElementChild.remove();
+  host.replaceChildren(toast);
   setTimeout(() => toast.remove(), bad ? 2 * LASTS_MS : LASTS_MS);
 }

@@ -2,6 +2,8 @@
 
 import { reviewer, state } from "./state.js";
 
+const STEPS = [[5, 1], [15, 5], [60, 10], [120, 30], [600, 60], [Infinity, 300]]; // minutes: below so many, in steps of so many
+
 const name = () => state.about.object_name;
 
 /** "1 thing", "2 things", "the things". */
@@ -38,11 +40,13 @@ export function moment(seconds) {
   return `${whole}:${(seconds - whole * 60).toFixed(1).padStart(4, "0")}`;
 }
 
-/** A stretch of work. */
+/** A stretch of work, no finer than an estimate can be. */
 export function stretch(seconds) {
-  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  const minutes = seconds / 60;
+  if (minutes < 1) return "1 min";
+  const step = STEPS.find(([below]) => minutes < below)[1];
+  const whole = Math.ceil(minutes / step) * step;
+  return whole < 120 ? `${whole} min` : `${whole / 60} h`;
 }
 
 /** When something was done, in the person's own time. */
