@@ -1099,3 +1099,45 @@ def test_the_report_explains_its_figures(page: Page) -> None:
     assert "Some shapes come a second time, to see whether the answer stays the same. None was answered twice yet." in words
     assert "not known until one that was made wrong on purpose was answered" in words
     assert page.evaluate("document.querySelector('.numbers').scrollHeight <= document.querySelector('.report > div').clientHeight")
+
+
+SLOW = """(() => {
+  const real = window.fetch;
+  const late = { "/api/acts": 1500, "/api/sheet?": 200, "/pictures/sheet?": 400 };
+  window.fetch = async (path, ...options) => {
+    const ms = Object.entries(late).find(([start]) => path.startsWith(start))?.[1];
+    if (ms) await new Promise((go) => setTimeout(go, ms));
+    return real(path, ...options);
+  };
+})();"""
+FIRST = "() => document.querySelector('.card').dataset.item"
+
+
+def test_sheets_that_are_answered_faster_than_stored_come_in_order(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    page.add_init_script(SLOW)
+    page.set_viewport_size({"width": 500, "height": 320})
+    page.reload()
+    sheet(page, "circle")
+    size = len(marks(page))
+    assert size < 5
+    names = ["circle"] * -(-5 // size) + [HOSTILE] * -(-3 // size)
+    for number, name in enumerate(names, start=1):
+        sheet(page, name)
+        before = page.evaluate(FIRST)
+        press(page, "Enter")
+        if number < len(names):
+            page.wait_for_function(f"(id) => ({FIRST})() !== id", arg=before)
+    stored(page)
+    found = [answer.item_id for entry in entries(len(names)) if isinstance(entry.act, Decide) for answer in entry.act.answers]
+    assert found == [item_of(sign_id(DRIVE, number)) for number in range(8)]
+
+
+def test_a_sheet_that_is_opened_anew_can_be_answered_at_once(page: Page, entries: Entries) -> None:
+    page.add_init_script(SLOW)
+    page.reload()
+    sheet(page, "circle")
+    press(page, person.KEYS["sheet"])
+    page.wait_for_timeout(400)  # the cards are read again, their pictures are not
+    press(page, "Enter")
+    sheet(page, HOSTILE)
+    assert len(entries(1)) == 1

@@ -13,12 +13,13 @@ export class Place {
   #state = "empty"; // of the picture: empty, loading, shown, missing
   element = make("div", { className: "card", role: "option", tabIndex: -1, hidden: true }, this.#image, this.#mark, this.#sure);
 
-  /** Show a sign (null: the place stays empty), without its picture as yet. */
+  /** Show a sign (null: the place stays empty), without its picture as yet; what is shown already stays. */
   show(card) {
+    const isSame = card !== null && this.isShown && card.item_id === this.card.item_id && card.version === this.card.version;
     this.card = card;
     this.element.hidden = card === null;
     this.element.dataset.item = card?.item_id ?? "";
-    this.#picture(card === null ? "empty" : card.index === null ? "missing" : "loading", null);
+    if (!isSame) this.#picture(card === null ? "empty" : card.index === null ? "missing" : "loading", null);
     const parts = card === null ? [] : [inFrames(card), card.class_id === null ? "" : percent(card.confidence)];
     this.#sure.textContent = parts.filter(Boolean).join(" · ");
   }
@@ -48,12 +49,16 @@ export class Place {
     return this.#state === "loading";
   }
 
+  get isShown() {
+    return this.#state === "shown";
+  }
+
   get isMissing() {
     return this.#state === "missing";
   }
 
   /** Frames in which the person has seen it. */
   get seen() {
-    return this.#state === "shown" ? [this.card.index] : [];
+    return this.isShown ? [this.card.index] : [];
   }
 }

@@ -26,7 +26,7 @@ export async function cutOuts(cards, side) {
     found.push(size ? new Blob([new Uint8Array(content, at + 4, size)], { type: "image/jpeg" }) : null);
     at += 4 + size;
   }
-  const bitmaps = await Promise.all(found.map((blob) => blob && createImageBitmap(blob)));
+  const bitmaps = await Promise.all(found.map((blob) => blob && createImageBitmap(blob).catch(() => null)));
   return new Map(asked.map((card, k) => [card.item_id, bitmaps[k]]).filter(([, bitmap]) => bitmap));
 }
 

@@ -38,7 +38,8 @@ export class SheetView {
   #facts = make("p", { className: "facts" });
   #empty = make("div", { className: "empty", hidden: true });
   #class = undefined;
-  #cards = [];
+  #shown = { id: undefined, cards: [] }; // the sheet that was shown last
+  #cards = []; // of it, that are not answered
   #side = SIDES[0];
   #columns = 1;
   #fit = MOST;
@@ -46,6 +47,7 @@ export class SheetView {
   #hovered = null;
   #coming = []; // sheets that come next; their pictures are here, or on their way
   #filling = null;
+  #course = 0; // changes when other sheets come next than those that were looked for
   #turn = 0;
   element = make(
     "section", { className: "sheet" }, this.#sheets.element,
@@ -125,6 +127,7 @@ export class SheetView {
   #begin() {
     this.#coming = [];
     this.#filling = null;
+    this.#course++;
     return ++this.#turn;
   }
 
@@ -147,6 +150,7 @@ export class SheetView {
 
   #show(sheet) {
     const { id, cards } = sheet;
+    this.#shown = sheet;
     this.#class = id;
     this.#cards = cards;
     this.#peek.leave();
@@ -174,27 +178,23 @@ export class SheetView {
     });
   }
 
-  /** Find the sheets that come next, and load their pictures. */
+  /** Find the sheets that come next, one after the other, and load their pictures; resolves once there is one more, or none. */
   #fill() {
-    if (this.#filling) return this.#filling;
-    const filling = this.#fillUp(this.#turn).finally(() => {
-      if (this.#filling === filling) this.#filling = null;
-    });
-    this.#filling = filling;
-    return filling;
-  }
-
-  async #fillUp(turn) {
-    while (turn === this.#turn && this.#coming.length < AHEAD) {
-      const next = await this.#after(turn);
-      if (turn !== this.#turn || !next) return;
+    if (this.#filling || this.#coming.length >= AHEAD) return this.#filling;
+    const course = this.#course;
+    this.#filling = this.#after(course).then((next) => {
+      if (course !== this.#course) return;
+      this.#filling = null;
+      if (!next) return;
       this.#coming.push(next);
-    }
+      this.#fill();
+    });
+    return this.#filling;
   }
 
   /** The sheet behind the last one that is known; null if there is none. */
-  async #after(turn) {
-    const known = [{ id: this.#class, cards: this.#cards }, ...this.#coming];
+  async #after(course) {
+    const known = [this.#shown, ...this.#coming];
     const { id } = known.at(-1);
     const cardsOf = (one) => known.filter((sheet) => sheet.id === one).flatMap((sheet) => sheet.cards);
     const more = await this.#read(id, cardsOf(id));
@@ -203,7 +203,7 @@ export class SheetView {
     for (const wait of [null, counted]) { // what is counted here is enough, unless something was asked anew
       await wait;
       for (const other of this.#sheets.after(id)) {
-        if (turn !== this.#turn) return null;
+        if (course !== this.#course) return null;
         const cards = await this.#read(other, cardsOf(other));
         if (cards.length) return this.#sheetOf(other, cards);
       }
@@ -223,7 +223,7 @@ export class SheetView {
     this.#sheets.less(this.#class, answers.length - aside, aside);
     this.#marks.end();
     this.#cards = [];
-    const turn = this.#turn;
+    const turn = ++this.#turn; // a sheet that was asked for before is not shown any more
     if (!this.#coming.length) await this.#fill();
     if (turn !== this.#turn) return;
     const next = this.#coming.shift();
