@@ -1,6 +1,7 @@
 """The review page as a person uses it, with the real server in a real browser; what is in the log and in the round is the proof."""
 
 import json
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -1042,9 +1043,7 @@ def test_messages_stand_where_nothing_else_does(page: Page, troubles: list[str])
 LONG = 11  # pictures of a sign
 
 
-def test_a_filmstrip_tells_what_is_doubtful_where_more_is_and_what_a_split_makes(
-    page: Page, entries: Entries, item_of: ItemOf, troubles: list[str]
-) -> None:
+def test_a_filmstrip_tells_what_is_doubtful_where_more_is_and_what_a_split_makes(page: Page, entries: Entries, item_of: ItemOf) -> None:
     def lengthen(route: Route) -> None:
         details = route.fetch().json()
         for detail in details:
@@ -1054,7 +1053,9 @@ def test_a_filmstrip_tells_what_is_doubtful_where_more_is_and_what_a_split_makes
             detail["boxes"][4]["xyxy"] = [0, 20, 30, 60]
         route.fulfill(json=details)
 
+    grey = cv2.imencode(".png", np.full((96, 96), 128, np.uint8))[1].tobytes()  # some of these frames were never drawn
     page.route("**/api/single*", lengthen)
+    page.route(re.compile("/pictures/(crop|frame)/"), lambda route: route.fulfill(content_type="image/png", body=grey))
     go(page, "single")
     shown(page, item_of(sign_id(DRIVE, 8)))
     strip = page.locator(".filmstrip")
@@ -1069,7 +1070,6 @@ def test_a_filmstrip_tells_what_is_doubtful_where_more_is_and_what_a_split_makes
     page.wait_for_selector(".filmstrip >> text=Picture 10 of 11")
     assert [one.split("\n")[1:] for one in strip.locator(".more:visible").all_inner_texts()] == [["1", "earlier"], ["1", "later"]]
     assert entries() == []
-    troubles.clear()  # pictures that are not there
 
 
 @pytest.mark.parametrize("repeats", [0.5])

@@ -21,7 +21,7 @@ export class Place {
     this.element.dataset.item = card?.item_id ?? "";
     if (!isSame) this.#picture(card === null ? "empty" : card.index === null ? "missing" : "loading", null);
     const parts = card === null ? [] : [inFrames(card), card.class_id === null ? "" : percent(card.confidence)];
-    this.#sure.textContent = parts.filter(Boolean).join(" · ");
+    this.#sure.replaceChildren(...parts.filter(Boolean).map((text) => make("span", { textContent: text })));
   }
 
   /** Show the sign's picture; undefined: it cannot be had. */
