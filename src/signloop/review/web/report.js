@@ -35,7 +35,7 @@ export class ReportView {
       make("div", {}, make("div", { className: "head" }, make("h1", { textContent: "How the review goes" }), who), this.#numbers),
       make(
         "div", {}, make("h2", { textContent: "Publish" }),
-        make("p", { textContent: "Hands all answers over to the next training of the models. What is open, put aside or taken back is not included; go on and publish again as often as you like." }),
+        make("p", { textContent: "Hands the answers over to the next training of the models, but not what is open, put aside or taken back. Go on afterwards, and publish again." }),
         this.#publish, this.#published,
       ),
       make(
@@ -113,6 +113,7 @@ export class ReportView {
     await this.#shared.queue.idle();
     try {
       this.#published.textContent = (await post("/api/publish", {})).report;
+      this.#published.scrollIntoView({ block: "nearest" });
       say("Published");
     } catch (error) {
       if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
@@ -143,7 +144,7 @@ function sentences(quality) {
     [
       "Mistakes left, about", quality.mistakes_left === null ? "–" : number(quality.mistakes_left),
       left
-        ? `answered ${many()} are still wrong, judged by how many of those made wrong on purpose were noticed. With 95 % certainty, ${number(left[0])} to ${number(left[1])}.`
+        ? `answered ${many()} are still wrong, judged by those that were made wrong on purpose. With 95 % certainty, ${number(left[0])} to ${number(left[1])}.`
         : `Answered ${many()} that are still wrong: not known until one that was made wrong on purpose was ${planted ? "noticed" : "answered"}.`,
     ],
   ];
