@@ -61,7 +61,7 @@ def _frames_to_search(open_frames: Mapping[str, Sequence[str]], doubtful: Mappin
         audit = [f for f in drawn if f not in hard][: wanted - len(hard)]
         for kind, chosen, reason in (
             ("frame", hard, "the models are least sure of what is here, and may have missed more"),
-            ("audit", audit, "drawn by chance, to find what the models miss"),
+            ("audit", audit, "chosen at random, to find what the models miss"),
         ):
             rows += [
                 {

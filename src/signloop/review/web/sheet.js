@@ -35,6 +35,7 @@ export class SheetView {
   #title = make("h1");
   #about = make("p");
   #accept = button("", "Enter", () => this.#answer(), "main");
+  #allOdd = button("all odd", "Shift+O", () => this.#rest("odd"));
   #facts = make("p", { className: "facts" });
   #empty = make("div", { className: "empty", hidden: true });
   #class = undefined;
@@ -53,7 +54,7 @@ export class SheetView {
     "section", { className: "sheet" }, this.#sheets.element,
     make(
       "div", { className: "work" },
-      make("div", { className: "head" }, this.#face, make("div", {}, this.#title, this.#about), this.#accept),
+      make("div", { className: "head" }, this.#face, make("div", {}, this.#title, this.#about), this.#allOdd, this.#accept),
       this.#grid, this.#empty, this.#facts,
     ),
     ...this.#peek.elements,
@@ -278,6 +279,8 @@ export class SheetView {
     ];
     this.#accept.firstElementChild.textContent = parts.filter(Boolean).join(", ");
     this.#accept.hidden = !marks.length;
+    this.#allOdd.disabled = !rest;
+    this.#allOdd.hidden = !marks.length || this.#class === null;
   }
 
   #blank() {
