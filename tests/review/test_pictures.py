@@ -146,6 +146,38 @@ def test_who_asks_for_one_crop_has_those_of_its_frame_made(pictures: Pictures, d
     assert len(read) == 1
 
 
+def test_several_crops_come_together(pictures: Pictures, queued: Path, read: list[Path]) -> None:
+    (queued / "frames" / "images" / DRIVE / "000004.jpg").write_bytes(b"no picture")
+    box, other = (40, 30, 60, 50), (10, 10, 30, 30)
+    found = pictures.crops(
+        [(DRIVE, 2, box), None, (DRIVE, 1, box), (DRIVE, 4, box), (PHOTOS, 0, box), (DRIVE, 2, box), (DRIVE, 2, other)], 96
+    )
+    assert found == [
+        pictures.crop(DRIVE, 2, box, 96), b"", b"", b"", pictures.crop(PHOTOS, 0, box, 96),
+        pictures.crop(DRIVE, 2, box, 96), pictures.crop(DRIVE, 2, other, 96),
+    ]  # fmt: skip
+    assert found[0] != found[4] != b""
+    read.clear()
+    assert pictures.crops([(DRIVE, 2, box)], 96) == found[:1]
+    assert read == []
+
+
+def test_nothing_is_made_ahead_while_somebody_waits(pictures: Pictures, desk: Desk, read: list[Path]) -> None:
+    stop = threading.Event()
+    cutting = threading.Thread(target=pictures.cut_ahead, args=(stop, desk.upcoming()))
+    with pictures._answering():
+        cutting.start()
+        cutting.join(0.1)
+        assert read == []
+    for _ in range(100):
+        cutting.join(0.02)
+        if read:
+            break
+    stop.set()
+    cutting.join()
+    assert read
+
+
 def test_only_so_many_crops_are_made_ahead(pictures: Pictures, desk: Desk, read: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_S", 0.01)
     pictures._ahead = module._Crops(1)

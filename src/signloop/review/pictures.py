@@ -11,7 +11,8 @@ import shutil
 import threading
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -28,14 +29,18 @@ from signloop.review.questions import Questions
 
 HELD_FRAMES = 24
 BEST_HELD = 256  # recordings of which is known what each frame shows best
-HELD_BYTES = 16_000_000  # of crops that somebody asked for
-AHEAD_BYTES = 48_000_000  # of crops that sheets will ask for
+HELD_BYTES = 8_000_000  # of crops that somebody asked for
+AHEAD_BYTES = 56_000_000  # of crops that sheets will ask for: some 10,000
+QUALITY = 82  # of the JPEGs
 SHEET_SIDE = 160  # px of a crop on a sheet, unless the page wants another
+BOXES_HELD = 4096  # signs of which is known where they are seen best
+MAKERS = 4  # crops that are made at a time: to decode frees the interpreter
 LOOK_S = 0.5  # between two looks whether the end has come
 CONTEXT = 0.35  # around a sign, as a share of its longer side
 Image = NDArray[np.uint8]
 Corners = tuple[float, ...]
 Key = tuple[str, int, Corners, int]  # recording, frame, sign and side of a crop
+Sign = tuple[str, int, Iterable[float]]
 
 
 class MissingPictureError(Exception):
@@ -60,8 +65,10 @@ class Pictures:
         self._held, self._ahead = _Crops(HELD_BYTES), _Crops(AHEAD_BYTES)
         self._soon: deque[str] = deque()
         self._side = SHEET_SIDE
-        self._decoding = 0  # crops that somebody waits for
+        self._asked = 0  # answers that somebody waits for
+        self._makers = ThreadPoolExecutor(MAKERS)
         self._best_in = lru_cache(maxsize=BEST_HELD)(self._find_best)
+        self._best_of = lru_cache(maxsize=BOXES_HELD)(self._find_best_of)
 
     def path(self, recording_id: str, index: int) -> Path:
         """Return the file with the picture of a frame.
@@ -95,25 +102,26 @@ class Pictures:
             MissingPictureError: the frame's picture is not there.
         """
         key = (recording_id, index, _rounded(xyxy), side)
-        with self._lock:
-            content = self._held.get(key) or self._ahead.pop(key)
-            if content is not None:
-                self._held.put(key, content)
-                self._turn.notify()  # there is room for another one
-                return content
-            self._decoding += 1
-        try:
-            image = self.frame(recording_id, index)
-            content = _encoded(image, key)
-            with self._lock:
-                self._held.put(key, content)
-            if side == self._side:
-                self._cut_best(image, recording_id, index)
-        finally:
-            with self._lock:
-                self._decoding -= 1
-                self._turn.notify()
+        content = self._there(key)
+        if content is None:
+            with self._answering():
+                content = self._make(key)
         return content
+
+    def crops(self, wanted: Sequence[Sign | None], side: int) -> list[bytes]:
+        """Return the crops of several signs (recording, frame, px); b"" of None, and of one whose picture is not there or damaged."""
+        keys = [None if sign is None else (sign[0], sign[1], _rounded(sign[2]), side) for sign in wanted]
+
+        def make(key: Key) -> bytes:
+            with suppress(MissingPictureError, DataError):
+                return self._make(key)
+            return b""
+
+        with self._answering():
+            found = {key: content for key in keys if key is not None and (content := self._there(key)) is not None}
+            missing = [key for key in dict.fromkeys(keys) if key is not None and key not in found]
+            found |= zip(missing, self._makers.map(make, missing), strict=True)
+        return [b"" if key is None else found[key] for key in keys]
 
     def expect(self, item_ids: Sequence[str], side: int) -> None:
         """Take in which signs sheets will show next, and how large: `cut_ahead` turns to them first."""
@@ -126,13 +134,13 @@ class Pictures:
     def cut_ahead(self, stop: threading.Event, order: Iterable[str]) -> None:
         """Make the crops of signs before sheets ask for them, in the order in which they will, as long as there is room for more.
 
-        It waits while somebody waits for a crop. To be run in a thread of its own.
+        It rests while somebody waits for crops. To be run in a thread of its own.
         """
         later: Iterator[str] | None = iter(order)
         while not stop.is_set():
             with self._lock:
                 wanted = later is not None and self._ahead.has_room
-                if self._decoding or not (self._soon or wanted):
+                if self._asked or not (self._soon or wanted):
                     self._turn.wait(LOOK_S)
                     continue
                 item_id = self._soon.popleft() if self._soon else None
@@ -209,20 +217,51 @@ class Pictures:
                 self._frames.popitem(last=False)
         return image
 
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Let nothing be made ahead meanwhile."""
+        with self._lock:
+            self._asked += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked -= 1
+                self._turn.notify()
+
+    def _there(self, key: Key) -> bytes | None:
+        """Return a crop that was made already; what was made ahead makes room for another one."""
+        with self._lock:
+            content = self._held.get(key) or self._ahead.pop(key)
+            if content is not None:
+                self._held.put(key, content)
+                self._turn.notify()
+            return content
+
+    def _make(self, key: Key) -> bytes:
+        recording_id, index, _, side = key
+        image = self.frame(recording_id, index)
+        content = _encoded(image, key)
+        with self._lock:
+            self._held.put(key, content)
+        if side == self._side:
+            self._cut_best(image, recording_id, index)
+        return content
+
     def _cut_with_others(self, item_id: str) -> None:
         """Make the crop of a sign, and of all others that its frame shows best, unless it is there."""
-        question, shown = self._questions.items[item_id], self._questions.shown(item_id)
-        box = shown.at(shown.clearest)
-        if box is None:
+        best = self._best_of(item_id)
+        if best is None:
             return
-        key = (question.recording_id, shown.clearest, _rounded(box), self._side)
+        recording_id, index, corners = best
+        key = (recording_id, index, corners, self._side)
         with self._lock:
             if key in self._ahead or key in self._held:
                 return
-        path = self.path(question.recording_id, shown.clearest)
+        path = self.path(recording_id, index)
         with self._lock:
             image = self._frames.get(path)
-        self._cut_best(read_image(path) if image is None else image, question.recording_id, shown.clearest)
+        self._cut_best(read_image(path) if image is None else image, recording_id, index)
 
     def _cut_best(self, image: Image, recording_id: str, index: int) -> None:
         """Make the crops of all signs that a frame shows best: to cut one takes no time beside decoding the frame."""
@@ -239,11 +278,16 @@ class Pictures:
         """Return the boxes of those signs that each frame of a recording shows best."""
         found: dict[int, set[Corners]] = defaultdict(set)
         for item_id in self._signs_of.get(recording_id, ()):
-            shown = self._questions.shown(item_id)
-            box = shown.at(shown.clearest)
-            if box is not None:
-                found[shown.clearest].add(_rounded(box))
+            best = self._find_best_of(item_id)
+            if best is not None:
+                found[best[1]].add(best[2])
         return found
+
+    def _find_best_of(self, item_id: str) -> tuple[str, int, Corners] | None:
+        """Return where a sign is seen best; None if it has no box."""
+        question, shown = self._questions.items[item_id], self._questions.shown(item_id)
+        box = shown.at(shown.clearest)
+        return None if box is None else (question.recording_id, shown.clearest, _rounded(box))
 
     @cached_property
     def _signs_of(self) -> Mapping[str, Sequence[str]]:
@@ -294,7 +338,7 @@ def _rounded(xyxy: Iterable[float]) -> Corners:
 
 def _encoded(image: Image, key: Key) -> bytes:
     _, _, corners, side = key
-    _, content = cv2.imencode(".jpg", _cut(image, corners, side), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    _, content = cv2.imencode(".jpg", _cut(image, corners, side), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return bytes(content)
 
 

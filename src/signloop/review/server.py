@@ -7,17 +7,18 @@ shared name, if there is one; the name that they gave there stands under all tha
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import cv2
+import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
 from signloop.core.errors import DataError
@@ -47,7 +48,7 @@ from signloop.review.wire import (
     UndoRequest,
 )
 
-CUTTERS = 4  # crops of a sheet that are made at a time
+KEEP_AFTER_S = 2.0  # until then the first sheet has the server for itself
 SOON = 240  # signs behind those of a sheet: their crops are made before all others
 T = TypeVar("T")
 WEB = Path(__file__).parent / "web"
@@ -91,10 +92,13 @@ def create_app(
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        for run, args in ((pictures.cut_ahead, (stop, desk.upcoming())), (pictures.keep, (stop,))):
-            threading.Thread(target=run, args=args, daemon=True).start()
+        threading.Thread(target=pictures.cut_ahead, args=(stop, desk.upcoming()), daemon=True).start()
+        keeper = threading.Timer(KEEP_AFTER_S, pictures.keep, args=(stop,))
+        keeper.daemon = True
+        keeper.start()
         yield
         stop.set()
+        keeper.cancel()
 
     app = FastAPI(
         title="Signloop review",
@@ -284,7 +288,6 @@ def _change_routes(desk: Desk, publish: Callable[[], str], reviewer: str) -> API
 
 def _picture_routes(desk: Desk, pictures: Pictures) -> APIRouter:
     router = APIRouter(prefix="/pictures")
-    cutters = ThreadPoolExecutor(CUTTERS)  # to decode frees the interpreter
     lasting = {"Cache-Control": "private, max-age=86400"}
 
     @router.get("/crop/{item_id}/{index}.jpg", response_class=Response)
@@ -301,16 +304,15 @@ def _picture_routes(desk: Desk, pictures: Pictures) -> APIRouter:
     def sheet(crops: Crops, side: Side = 160) -> Response:
         """Crops of several signs, named as ID.INDEX: of each its length in 4 bytes, the highest first, and a JPEG; 0 if it is not there."""
 
-        def crop_of(name: str) -> bytes:
+        def find(name: str) -> tuple[str, int, NDArray[np.float32]] | None:
             item_id, index = name.split(".")
-            with suppress(HTTPException, ConflictError, MissingPictureError, DataError):
+            with suppress(HTTPException, ConflictError, DataError):
                 _known(desk, item_id, frame=False)
                 box = desk.box(item_id, int(index))
-                if box is not None:
-                    return pictures.crop(desk.question(item_id).recording_id, int(index), box, side)
-            return b""
+                return None if box is None else (desk.question(item_id).recording_id, int(index), box)
+            return None
 
-        found = cutters.map(crop_of, crops.split(","))
+        found = pictures.crops([find(name) for name in crops.split(",")], side)
         content = b"".join(part for jpeg in found for part in (len(jpeg).to_bytes(4, "big"), jpeg))
         return Response(content, media_type="application/octet-stream")
 

@@ -169,7 +169,7 @@ export class SheetView {
     this.#point(0);
     this.#head();
     this.#blank();
-    if (cards.length) this.#fill();
+    if (cards.length) sheet.loading.then(() => this.#shown === sheet && this.#fill()); // what is shown now comes first
   }
 
   #paint({ cards, pictures }) {
