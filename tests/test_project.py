@@ -40,7 +40,6 @@ TESTED_ELSEWHERE = {  # module -> the test file that covers it, and why it has n
     "stages/extract.py": ("test_pipeline.py", "the stage runs in DVC"),
     "stages/prelabel.py": ("test_pipeline.py", "the stage runs in DVC"),
     "stages/queue.py": ("test_pipeline.py", "the stage runs in DVC"),
-    "studies/score.py": ("test_cli.py", "the command and its keys are the contract"),
     "studies/status.py": ("test_cli.py", "the command is what a person sees"),
 }
 
