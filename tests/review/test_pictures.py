@@ -162,6 +162,15 @@ def test_several_crops_come_together(pictures: Pictures, queued: Path, read: lis
     assert read == []
 
 
+def _end_once_read(cutting: threading.Thread, stop: threading.Event, read: list[Path]) -> None:
+    for _ in range(100):
+        cutting.join(0.02)
+        if read:
+            break
+    stop.set()
+    cutting.join()
+
+
 def test_nothing_is_made_ahead_while_somebody_waits(pictures: Pictures, desk: Desk, read: list[Path]) -> None:
     stop = threading.Event()
     cutting = threading.Thread(target=pictures.cut_ahead, args=(stop, desk.upcoming()))
@@ -169,12 +178,7 @@ def test_nothing_is_made_ahead_while_somebody_waits(pictures: Pictures, desk: De
         cutting.start()
         cutting.join(0.1)
         assert read == []
-    for _ in range(100):
-        cutting.join(0.02)
-        if read:
-            break
-    stop.set()
-    cutting.join()
+    _end_once_read(cutting, stop, read)
     assert read
 
 
@@ -188,12 +192,7 @@ def test_only_so_many_crops_are_made_ahead(pictures: Pictures, desk: Desk, read:
     cutting.join(0.1)
     assert read == []
     pictures.expect([waiting[0]], module.SHEET_SIDE)  # what comes next is made anyhow
-    for _ in range(100):
-        cutting.join(0.02)
-        if read:
-            break
-    stop.set()
-    cutting.join()
+    _end_once_read(cutting, stop, read)
     assert len(read) == 1
 
 
