@@ -263,7 +263,7 @@ export class SheetView {
     this.#title.replaceChildren(...(unknown ? [`No class known: which of these are ${notOne()}?`] : ["Are all of these ", name, "?"]));
     this.#about.textContent = unknown
       ? `Mark what is ${notOne()} with X. Enter puts all others aside, to be named singly.`
-      : `Click what is odd, another ${one()} or doubtful (or arrow keys and O): it is put aside, and comes one by one later. X: ${notOne()}. Enter accepts all others.`;
+      : `Click what is odd or doubtful (or arrow keys and O): it comes one by one later. X: ${notOne()}. Enter accepts all others.`;
     this.#count();
   }
 
