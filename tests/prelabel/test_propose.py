@@ -80,6 +80,7 @@ PARAMS = Prelabel(
     min_boxes=2,
     sure_score=0.9,
     max_gap_s=1.1,
+    end_share=0.5,
     crops_per_sign=4,
     nothing=0.9,
     precision="32",

@@ -19,6 +19,7 @@ PARAMS = Prelabel(
     min_boxes=2,
     sure_score=0.7,
     max_gap_s=1.1,
+    end_share=0.5,
     crops_per_sign=8,
     nothing=0.9,
     precision="32",
@@ -190,6 +191,20 @@ def test_a_weak_box_continues_but_does_not_begin() -> None:
     np.testing.assert_allclose(track.scores, [0.8, 0.8, 0.2, 0.2, 0.8])
 
 
+@pytest.mark.parametrize("before", [[], [0.19], [0.39, 0.2]])
+@pytest.mark.parametrize("behind", [[], [0.2], [0.3, 0.0, 0.39]])
+def test_weak_boxes_before_and_behind_a_sign_are_no_part_of_it(before: list[float], behind: list[float]) -> None:
+    scores = [*before, 0.6, 0.3, 0.8, 0.4, *behind]
+    frames, _ = drive(POLE[:1], 10, speed=0.0)
+    weak = [(t, Boxes(boxes.xyxy, np.full(len(boxes), s, np.float32))) for (t, boxes), s in zip(frames, scores, strict=False)]
+    easy = PARAMS.model_copy(update={"start_score": 0.19})  # the weak ones before it may begin it
+    (track,) = follow(weak, easy)[0]
+    np.testing.assert_allclose(track.scores, [0.6, 0.3, 0.8, 0.4])
+    assert track.indices.tolist() == list(range(len(before), len(before) + 4))
+    whole = easy.model_copy(update={"end_share": 0.0})
+    assert len(follow(weak, whole)[0][0]) == len(scores)
+
+
 def test_a_second_box_on_the_same_sign_begins_none() -> None:
     frames, _ = drive(POLE[:1], 10, noise=0.02)
     doubled = []
@@ -234,10 +249,10 @@ def test_live_and_kept_tell_where_a_sign_stands() -> None:
     frames, _ = drive(POLE[:1], 10, noise=0.0, seconds=0.5)
     for index, (time_s, boxes) in enumerate(frames):
         tracker.update(index, time_s, boxes)
-    assert (tracker.live, tracker.kept) == ({0}, set())
+    assert (tracker.live, set(tracker.kept)) == ({0}, set())
     for index in range(5, 30):
         tracker.update(index, index / 10, Boxes.empty())
-    assert (tracker.live, tracker.kept) == (set(), {0})
+    assert (tracker.live, set(tracker.kept)) == (set(), {0})
 
 
 @pytest.mark.parametrize(("index", "time_s"), [(3, 0.5), (2, 0.5), (4, 0.3), (4, 0.2), (4, float("nan")), (4, float("inf"))])
@@ -253,7 +268,7 @@ def test_in_stills_every_good_box_is_a_sign() -> None:
     stills = Stills(PARAMS)
     assert stills.update(0, 0.0, boxes).tolist() == [0, -1, 1]
     assert stills.update(2, 0.0, boxes).tolist() == [2, -1, 3]
-    assert (set(stills.live), stills.kept) == (set(), {0, 1, 2, 3})
+    assert (set(stills.live), set(stills.kept)) == (set(), {0, 1, 2, 3})
     tracks = stills.finish()
     assert [track.indices.tolist() for track in tracks] == [[0], [0], [2], [2]]
     np.testing.assert_array_equal(tracks[3].xyxy, boxes.xyxy[2:])
@@ -289,6 +304,7 @@ def test_whatever_comes_in_tracks_are_sound(frames: list[tuple[int, float, list[
         assert (np.diff(track.indices) > 0).all()
         assert (np.diff(track.times_s) > 0).all()
         assert not track.interpolated[[0, -1]].any()
+        assert track.scores[[0, -1]].min() >= PARAMS.end_share * track.scores.max()
         for i in np.flatnonzero(~track.interpolated):
             at = int(track.indices[i])
             np.testing.assert_array_equal(track.xyxy[i], given_boxes[at].xyxy[owners[at, track.number]])

@@ -212,6 +212,7 @@ class Prelabel(Group):
         min_boxes: signs with fewer detected boxes are dropped, unless `sure_score` is reached.
         sure_score: a sign whose best box reaches it is kept however short.
         max_gap_s: a sign unseen for longer has ended; so has one that missed more looks than it had boxes.
+        end_share: a sign's first and last box score at least this share of its best one.
         crops_per_sign: most crops of one sign that the classifier sees.
         nothing: confidence in "not an object" from which on a sign is not proposed at all.
         precision: 32 or bf16, of the networks; auto takes bf16 where the processor has it.
@@ -224,6 +225,7 @@ class Prelabel(Group):
     min_boxes: Some
     sure_score: Share
     max_gap_s: Positive
+    end_share: Share
     crops_per_sign: Some
     nothing: Share
     precision: Literal["auto", "32", "bf16"]

@@ -1,5 +1,6 @@
 """Boxes of signs and their frames in, a few good crops per sign kept, and one vote per sign out once the sign has ended."""
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -8,11 +9,13 @@ from numpy.typing import NDArray
 
 from signloop.core.boxes import Boxes
 from signloop.prelabel.proposal import Image, Runtime
+from signloop.prelabel.track import Track
 from signloop.prelabel.vote import Vote, trust, vote
 
 
 @dataclass(frozen=True, eq=False)
 class _Crop:
+    index: int
     view: Image
     trust: float
 
@@ -33,8 +36,8 @@ class _Album:
     stretch: int = 1
     best: dict[int, _Crop] = field(default_factory=dict)
 
-    def add(self, index: int, crop: _Crop, most: int) -> None:
-        self._offer((index - self.first) // self.stretch, crop)
+    def add(self, crop: _Crop, most: int) -> None:
+        self._offer((crop.index - self.first) // self.stretch, crop)
         while len(self.best) > most:
             crops, self.best, self.stretch = self.best, {}, 2 * self.stretch
             for number, old in crops.items():
@@ -62,12 +65,12 @@ class Gallery:
         worth = np.maximum(trust(boxes.xyxy, boxes.scores), 1e-6)  # a score of 0 is no reason to have no opinion at all
         for i in np.flatnonzero(numbers >= 0):
             album = self._albums.setdefault(int(numbers[i]), _Album(index))
-            album.add(index, _Crop(self._runtime.cut(image, boxes.xyxy[i]), float(worth[i])), self._most)
+            album.add(_Crop(index, self._runtime.cut(image, boxes.xyxy[i]), float(worth[i])), self._most)
 
-    def settle(self, live: AbstractSet[int], kept: AbstractSet[int]) -> None:
+    def settle(self, live: AbstractSet[int], kept: Mapping[int, Track]) -> None:
         """Let the crops of signs that have ended vote, in one call of the classifier, and forget the crops; dropped signs get no vote."""
         ended = [number for number in self._albums if number not in live]
-        crops = {number: list(self._albums.pop(number).best.values()) for number in ended}
+        crops = {number: _shown(list(self._albums.pop(number).best.values()), kept.get(number)) for number in ended}
         voters = [number for number in ended if number in kept]
         if not voters:
             return
@@ -77,3 +80,10 @@ class Gallery:
             end = start + len(crops[number])
             self.votes[number] = vote(probs[start:end], np.array([crop.trust for crop in crops[number]]))
             start = end
+
+
+def _shown(crops: list[_Crop], track: Track | None) -> list[_Crop]:
+    """Return the crops of the frames in which the sign is; all of them if a stretch's best crop is nowhere one of these."""
+    if track is None:
+        return []
+    return [crop for crop in crops if track.indices[0] <= crop.index <= track.indices[-1]] or crops

@@ -4,7 +4,7 @@
 left over (the idea of ByteTrack, Zhang et al. 2022). Here a sign begins, ends, and its gaps are bridged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,7 +45,7 @@ class Tracker:
     """Follows the physical signs of one recording, frame by frame; its memory grows with the boxes, not with the frames.
 
     Args:
-        params: `start_score`, `keep_score`, `min_boxes`, `sure_score` and `max_gap_s` are used.
+        params: `start_score`, `keep_score`, `min_boxes`, `sure_score`, `max_gap_s` and `end_share` are used.
         width, height: of the frames, px.
     """
 
@@ -62,9 +62,9 @@ class Tracker:
         return {sign.number for sign in self._signs}
 
     @property
-    def kept(self) -> set[int]:
-        """Numbers of the signs that have ended and were not dropped as too short."""
-        return set(self._tracks)
+    def kept(self) -> Mapping[int, Track]:
+        """The signs that have ended and were not dropped as too short, by number."""
+        return self._tracks
 
     def update(self, index: int, time_s: float, boxes: Boxes) -> Ints:
         """Take the boxes of the next frame that was looked at.
@@ -113,7 +113,7 @@ class Tracker:
         for sign in signs:
             best = max(look.score for look in sign.looks)
             if sign.hits >= self._params.min_boxes or best >= self._params.sure_score:
-                self._tracks[sign.number] = _bridge(sign, self._frame)
+                self._tracks[sign.number] = _bridge(sign.number, _shown(sign.looks, self._params.end_share * best), self._frame)
         self._signs = [sign for sign in self._signs if sign.number not in gone]
 
 
@@ -127,9 +127,9 @@ class Stills:
         self._tracks: list[Track] = []
 
     @property
-    def kept(self) -> set[int]:
-        """Numbers of all signs so far."""
-        return set(range(len(self._tracks)))
+    def kept(self) -> Mapping[int, Track]:
+        """All signs so far, by number."""
+        return dict(enumerate(self._tracks))
 
     def update(self, index: int, time_s: float, boxes: Boxes) -> Ints:
         """Take the boxes of a still; returns the number of each box's sign, (boxes,), -1 for none."""
@@ -195,9 +195,18 @@ class _Sign:
             self.misses += 1
 
 
-def _bridge(sign: _Sign, frame: Floats) -> Track:
-    """Turn looks into a track: what follows the last box is cut off, gaps are filled by the motion between their neighbours."""
-    looks = sign.looks[: len(sign.looks) - sign.misses]
+def _shown(looks: Sequence[_Look], least: float) -> Sequence[_Look]:
+    """Cut off what lies before the first and behind the last look with a box of at least this score.
+
+    Once a sign has left the frame, and before it can be seen, weak boxes on what is there instead seem to continue it. Inside, a weak
+    box has the sign on both sides.
+    """
+    good = [k for k, look in enumerate(looks) if look.xyxy is not None and look.score >= least]
+    return looks[good[0] : good[-1] + 1]
+
+
+def _bridge(number: int, looks: Sequence[_Look], frame: Floats) -> Track:
+    """Turn looks into a track: gaps are filled by the motion between their neighbours."""
     indices, times = np.array([look.index for look in looks], np.int32), np.array([look.time_s for look in looks])
     found = np.array([look.xyxy is not None for look in looks])
     boxes = np.stack([look.xyxy for look in looks if look.xyxy is not None])
@@ -211,4 +220,4 @@ def _bridge(sign: _Sign, frame: Floats) -> Track:
     after = np.searchsorted(at, holes)
     scores[holes] = np.minimum(scores[at[after - 1]], scores[at[after]])
     real = found | (area(xyxy) > 0)  # a bridge between two boxes outside the frame is none
-    return Track(sign.number, indices[real], times[real], xyxy[real], scores[real], ~found[real])
+    return Track(number, indices[real], times[real], xyxy[real], scores[real], ~found[real])
