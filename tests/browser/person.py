@@ -33,6 +33,8 @@ from signloop.core import tables
 from signloop.core.boxes import inside_share, iou
 from signloop.core.rounds import read_rounds, round_folders
 from signloop.review.questions import Questions, newest
+from signloop.review.state import Item, Span
+from signloop.review.tracks import track
 
 QUIET = (
     "--no-sandbox",
@@ -488,13 +490,17 @@ def differences(project: Path, count: Count) -> list[str]:
     folder = round_folders(data / "verified")[max(round_folders(data / "verified"))]
     published: dict[str, set[Right]] = defaultdict(set)
     drawn: dict[str, list[Row]] = defaultdict(list)
+    decided = {q.source_id: count.said.get(q.item_id) for q in questions.items.values() if q.kind == "sign"}
+    guessed = {box_id for q in questions.items.values() if q.kind == "sign" for box_id in _guessed(questions, q.item_id)}
     for row in tables.read(folder / "boxes.parquet", "verified_boxes").to_pylist():
         if row["verdict"] == "added":
             drawn[row["sign_id"]].append(row)
+        elif row["box_id"] in guessed and not row["seen"] and decided.get(row["sign_id"], NOTHING) != NOTHING:
+            if row["verdict"] != "unsure":
+                published[row["sign_id"]].add(("taken for seen", None))
         else:
             verdict = {"rejected": "nothing", "unsure": "unsure"}.get(row["verdict"], "sign")
             published[row["sign_id"]].add((verdict, row["class_id"] if verdict == "sign" else None))
-    decided = {q.source_id: count.said.get(q.item_id) for q in questions.items.values() if q.kind == "sign"}
     wrong = [
         f"{sign_id}: {decided.get(sign_id)} became {rights}" for sign_id, rights in published.items() if rights != {decided.get(sign_id)}
     ]
@@ -507,6 +513,12 @@ def differences(project: Path, count: Count) -> list[str]:
         wrong.append(f"{len(count.added)} signs were drawn, {len(drawn)} are in the round")
     complete = {f["frame_id"] for f in tables.read(folder / "frames.parquet", "verified_frames").to_pylist() if f["complete"]}
     return wrong + [f"frame {frame_id} is complete on one side only" for frame_id in sorted(complete ^ count.swept)]
+
+
+def _guessed(questions: Questions, item_id: str) -> list[str]:
+    """Return the boxes of a sign of which nothing is said as long as nobody sees them."""
+    boxes = track(questions, Item(item_id, (Span(item_id),)))
+    return [box_id for box_id, is_guessed in zip(boxes.box_ids, boxes.guessed, strict=True) if is_guessed]
 
 
 def _is_same(class_id: int, boxes: Mapping[str, Sequence[float]], rows: Sequence[Row]) -> bool:

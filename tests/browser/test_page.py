@@ -18,7 +18,7 @@ from tests.browser.conftest import CIRCLE, DRIVE, EVIL, HEART, HOSTILE, INDICES,
 
 from signloop.core.rounds import read_rounds
 from signloop.review import log
-from signloop.review.log import Add, Decide, Entry, Fix, Merge, Split, Sweep, Undo
+from signloop.review.log import Add, Decide, Drop, Entry, Fix, Merge, Split, Sweep, Undo
 from signloop.review.questions import Questions, newest
 
 pytestmark = pytest.mark.browser
@@ -29,6 +29,8 @@ ORDER = [(DRIVE, 8), (DRIVE, 0), (OTHER, 0), (DRIVE, 1), (OTHER, 1), *((DRIVE, n
 STORED = "() => Object.entries(sessionStorage).every(([key, value]) => !key.endsWith('.queue') || value === '[]')"
 CHOSEN = """(id) => document.querySelector("section.single > .work:not([hidden]) h1")?.textContent
     && Object.entries(sessionStorage).some(([key, value]) => key.endsWith(".single") && JSON.parse(value) === id)"""
+STRIP_SHOWN = """() => [...document.querySelectorAll('.filmstrip button:not(.more):not(.none) img')]
+    .every((one) => one.getAttribute("src") && one.complete && one.naturalWidth > 0)"""
 FRAME = "() => document.querySelector('.single .frame image').getAttribute('href')?.split('/').slice(3, 5)"
 
 
@@ -218,6 +220,42 @@ def test_a_track_of_two_signs_is_split(page: Page, entries: Entries, item_of: It
     press(page, "1")
     stored(page)
     assert answers(entries(3)) == {item_id: ("nothing", None), split.new_id: ("sign", SQUARE)}
+
+
+@pytest.mark.parametrize(
+    ("key", "frames", "left"), [("d", (2, 3), [0, 4, 6, 8]), ("e", (2, 2**31 - 1), [0]), ("Shift+E", (0, 2), [2, 4, 6, 8])]
+)
+def test_boxes_that_lie_on_something_else_are_taken_off(
+    page: Page, entries: Entries, item_of: ItemOf, key: str, frames: tuple[int, int], left: list[int]
+) -> None:
+    item_id = item_of(sign_id(DRIVE, 8))
+    go(page, "single")
+    shown(page, item_id)
+    page.wait_for_function(STRIP_SHOWN)
+    page.evaluate("new Promise((go) => setTimeout(go, 20))")  # the page has heard of it, too
+    press(page, "ArrowRight", key)
+    page.wait_for_selector(".toasts >> text=taken off: nothing is there")
+    drop = entries(1)[0].act
+    assert isinstance(drop, Drop)
+    assert (drop.item_id, drop.first, drop.end) == (item_id, *frames)
+    assert drop.seen == (0, 2, 4, 6, 8)
+    page.wait_for_function("(n) => document.querySelectorAll('.filmstrip button:not(.more):not(.none)').length === n", arg=len(left))
+    boxes = page.request.get(page.url.split("#")[0] + f"api/signs/{item_id}").json()["boxes"]
+    assert [one["index"] for one in boxes if one["stored"]] == left
+    press(page, "z")
+    page.wait_for_function("() => document.querySelectorAll('.filmstrip button:not(.more):not(.none)').length === 5")
+
+
+def test_a_sign_keeps_at_least_one_box(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    go(page, "single")
+    shown(page, item_of(sign_id(DRIVE, 8)))
+    press(page, "e")
+    page.wait_for_selector(".toasts >> text=No box would be left. If this is not a shape: X")
+    press(page, "Shift+E")
+    page.wait_for_selector(".toasts >> text=No box is before this picture")
+    press(page, "b", "d")
+    page.wait_for_selector(".toasts >> text=First keep the box")
+    assert entries() == []
 
 
 def test_a_tab_that_does_not_know_of_a_split_yet_shows_all_its_pictures(
@@ -1049,7 +1087,7 @@ def test_a_filmstrip_tells_what_is_doubtful_where_more_is_and_what_a_split_makes
         for detail in details:
             box = detail["boxes"][0]
             detail["boxes"] = [{**box, "index": k, "stored": True} for k in range(LONG)]
-            detail["boxes"][3]["score"] = 0.1
+            detail["boxes"][3]["guessed"] = True
             detail["boxes"][4]["xyxy"] = [0, 20, 30, 60]
         route.fulfill(json=details)
 
@@ -1064,7 +1102,9 @@ def test_a_filmstrip_tells_what_is_doubtful_where_more_is_and_what_a_split_makes
     assert strip.locator("[data-note='unsure box']").count() == strip.locator("[data-note='at the edge']").count() == 1
     assert "S splits" not in strip.inner_text()
     press(page, *["ArrowRight"] * 3)
-    page.wait_for_selector(".filmstrip >> text=Picture 4 of 11 (← →), at 0:00.0, where it is was guessed, or hardly seen.")
+    page.wait_for_selector(
+        ".filmstrip >> text=Picture 4 of 11 (← →), at 0:00.0, where it is was guessed, or hardly seen: D takes a wrong box off"
+    )
     page.wait_for_selector(".filmstrip >> text=S splits: pictures 1 to 3, and pictures 4 to 11.")
     strip.locator(".more:visible").click()
     page.wait_for_selector(".filmstrip >> text=Picture 10 of 11")

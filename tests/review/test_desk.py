@@ -17,7 +17,7 @@ from signloop.core.taxonomy import Taxonomy
 from signloop.measure.effort import Effort, Rate
 from signloop.review import questions
 from signloop.review.desk import Desk, Progress
-from signloop.review.log import Act, Add, Answer, Decide, Entry, Fix, Merge, Placed, Split, Sweep, Undo, read
+from signloop.review.log import Act, Add, Answer, Decide, Drop, Entry, Fix, Merge, Placed, Split, Sweep, Undo, read
 from signloop.review.plant import Planted
 from signloop.review.questions import item_id_of
 from signloop.review.state import ConflictError
@@ -273,6 +273,12 @@ def test_what_no_label_may_come_from_is_not_mixed_with_what_they_come_from(
         (lambda desk: Fix(item_id=sign(desk, 0), index=0, xyxy=(100.0, 5.0, 130.0, 20.0)), "lies outside of its frame"),
         (lambda desk: Fix(item_id=sign(desk, 0), index=0, xyxy=(5.0, 5.0, 5.5, 20.0)), "smaller than a pixel"),
         (lambda desk: Fix(item_id=NEW, index=0, xyxy=BOX), "there is no such sign in this review"),
+        (
+            lambda desk: Drop(item_id=sign(desk, 0), first=0, end=5),
+            r"some of the models' boxes must go, and some stay .*found 5 of 5 boxes",
+        ),
+        (lambda desk: Drop(item_id=sign(desk, 0), first=5, end=9), "some of the models' boxes must go, and some stay .*found 0 of 5 boxes"),
+        (lambda desk: Drop(item_id=NEW, first=0, end=9), "there is no such sign in this review"),
         (lambda desk: Split(item_id=sign(desk, 0), index=0, new_id=NEW), r"a split needs boxes on both sides .*found 0"),
         (lambda desk: Split(item_id=sign(desk, 0), index=5, new_id=NEW), "a split needs boxes on both sides"),
         (lambda desk: Split(item_id=sign(desk, 0), index=2, new_id=sign(desk, 1)), "the new sign exists already"),
@@ -343,6 +349,37 @@ def test_all_is_there_after_a_restart(queued: Path, open_desk: OpenDesk, do: Do)
     assert again.entries == entries
     again.undo("ann", 1.0, again=True)
     assert again.frames(10) == [i for i in frames if i != frame(again, 0)]
+
+
+def test_boxes_are_taken_off_a_drawn_sign_too_but_not_all(desk: Desk, do: Do) -> None:
+    do(desk, drawn((0, BOX), (2, BOX), (4, BOX)))
+    do(desk, Drop(item_id=NEW, first=2, end=3))
+    assert desk.track(NEW).indices.tolist() == [0, 4]
+    with pytest.raises(ConflictError, match="some of the models' boxes must go, and some stay"):
+        do(desk, Drop(item_id=NEW, first=0, end=5))
+
+
+def test_the_drawn_part_of_a_merged_sign_alone_cannot_stay(desk: Desk, do: Do) -> None:
+    do(desk, drawn((4, BOX)))
+    do(desk, Merge(item_id=sign(desk, 2), other_id=NEW))  # which has boxes in frames 0 and 1
+    with pytest.raises(ConflictError, match=r"some stay .*found 2 of 3 boxes go"):
+        do(desk, Drop(item_id=sign(desk, 2), first=0, end=2))
+    do(desk, Drop(item_id=sign(desk, 2), first=1, end=2))
+    assert desk.track(sign(desk, 2)).indices.tolist() == [0, 4]
+
+
+def test_of_merged_signs_the_class_of_the_surest_is_proposed(desk: Desk, do: Do) -> None:
+    unknown, doubtful, sure = sign(desk, 3), sign(desk, 2), sign(desk, 1)  # none, 0.3 a circle, 0.6 a square
+    do(desk, Merge(item_id=unknown, other_id=doubtful))
+    assert desk.question(unknown).class_id == CIRCLE
+    assert desk.question(unknown).confidence == pytest.approx(0.3)
+    do(desk, Merge(item_id=unknown, other_id=sure))
+    assert (desk.question(unknown).class_id, desk.surest(unknown)) == (SQUARE, sure)
+    assert desk.question(unknown).confidence == pytest.approx(0.6)
+    assert desk.question(unknown).item_id == unknown
+    desk.undo("ann", 1.0)
+    desk.undo("ann", 1.0)
+    assert desk.question(unknown).class_id is None
 
 
 def test_a_box_that_was_split_off_is_found_where_it_was_proposed(desk: Desk, do: Do) -> None:

@@ -19,7 +19,7 @@ from signloop.frames.truth import ROLE_OF
 from signloop.review import questions, queue, snapshot
 from signloop.review.desk import Desk
 from signloop.review.export import export_coco
-from signloop.review.log import Act, Add, Answer, Decide, Entry, Fix, Merge, Placed, Split, Sweep
+from signloop.review.log import Act, Add, Answer, Decide, Drop, Entry, Fix, Merge, Placed, Split, Sweep
 from signloop.review.plant import Planted
 from signloop.review.publish import PublishReport, publish_coco, publish_review
 from signloop.review.questions import item_id_of
@@ -222,6 +222,46 @@ def test_an_answer_goes_to_all_boxes_of_its_sign(
     ]
     assert [row["x1"] for row in rows] == [10, 11, 12, 13, 14]
     assert abs((rows[0]["verified_at"] - entry.at).total_seconds()) < 0.01
+
+
+def _weaken(queued: Path, *boxes: tuple[int, int], interpolated: bool) -> None:
+    """Let (sign, frame) be boxes that were guessed; before a review is opened."""
+    (path,) = (queued / "prelabels" / "boxes").glob(f"{DRIVE}-*.parquet")
+    rows = tables.read(path, "prelabel_boxes").to_pylist()
+    for row in rows:
+        if (int(row["sign_id"][-4:]), row["index"]) in boxes:
+            row.update({"interpolated": True} if interpolated else {"score": 0.39})
+    tables.write(path, "prelabel_boxes", tables.from_rows("prelabel_boxes", rows))
+
+
+@pytest.mark.parametrize("interpolated", [False, True])
+def test_where_a_sign_was_only_guessed_nothing_is_said_unless_a_person_saw_it(
+    queued: Path, open_desk: OpenDesk, do: Do, publish_all: PublishAll, interpolated: bool
+) -> None:
+    _weaken(queued, (0, 3), (0, 4), (2, 1), interpolated=interpolated)
+    desk = open_desk()
+    do(desk, said(sign(desk, 0), SQUARE, seen=(0, 4)))
+    do(desk, said(sign(desk, 2), verdict="nothing", seen=(0,)))
+    rows = publish_all(desk)
+    told = [(f"{DRIVE}/{MODEL}/0000/{i:06d}", *(("unsure", None) if i == 3 else ("relabelled", SQUARE)), i in (0, 4)) for i in range(5)]
+    assert in_short(rows) == [*told, *of_sign(2, "rejected", None, {0}, range(2))]
+
+
+def test_boxes_that_were_taken_off_a_sign_are_nothing(desk: Desk, do: Do, publish_all: PublishAll) -> None:
+    do(desk, said(sign(desk, 0), seen=(0, 2, 4)))
+    do(desk, Drop(item_id=sign(desk, 0), first=3, end=99, seen=(4, 0)), "Bob")
+    rows = publish_all(desk)
+    assert in_short(rows) == [*of_sign(0, "accepted", CIRCLE, {0, 2}, range(3)), *of_sign(0, "rejected", None, {4}, range(3, 5))]
+    assert [row["annotator"] for row in rows] == ["ann"] * 3 + ["Bob"] * 2
+    assert [row["x1"] for row in rows] == [10, 11, 12, 13, 14]
+    desk.undo("Bob", 1.0)
+    assert in_short(publish_all(desk)) == of_sign(0, "accepted", CIRCLE, {0, 2, 4})
+
+
+def test_boxes_taken_off_a_sign_that_is_not_answered_wait_with_it(desk: Desk, do: Do, publish_all: PublishAll) -> None:
+    do(desk, Drop(item_id=sign(desk, 0), first=3, end=99))
+    with pytest.raises(DataError, match="nothing is decided"):
+        publish_all(desk)
 
 
 def test_what_is_odd_or_open_is_not_published(desk: Desk, do: Do, publish_all: PublishAll) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signloop.review.log import Act, Add, Answer, Decide, Entry, Fix, Merge, Placed, Split, Sweep, Undo, active
+from signloop.review.log import Act, Add, Answer, Decide, Drop, Entry, Fix, Merge, Placed, Split, Sweep, Undo, active
 from signloop.review.state import NEVER, ConflictError, Span, State, replay, touches
 
 AT = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -169,6 +169,30 @@ def test_a_split_shares_frames_and_corrections_and_asks_again() -> None:
     assert state.version(A) == state.version(NEW[0]) == 4
 
 
+def test_dropped_boxes_leave_a_sign_with_its_answers() -> None:
+    fixes = [Fix(item_id=A, index=i, xyxy=BOX) for i in (1, 4)]
+    state = after(said(A), *fixes, Drop(item_id=A, first=4, end=6, seen=(4, 8)))
+    item = state.item(A)
+    assert item.spans == (Span(A, 0, 4), Span(A, 6))
+    assert [(dropped.span, dropped.annotator, dropped.seen) for dropped in item.dropped] == [(Span(A, 4, 6), "ann", frozenset({4, 8}))]
+    assert (list(item.placed), list(item.answers)) == ([1], ["ann"])
+    state.apply(entry(5, Undo(number=4)))
+    assert (state.item(A).spans, state.item(A).dropped, list(state.item(A).placed)) == ((Span(A),), (), [1, 4])
+
+
+def test_what_was_dropped_of_one_of_two_merged_signs_does_not_touch_the_other() -> None:
+    state = after(Drop(item_id=A, first=4, end=2**31 - 1), Merge(item_id=B, other_id=A))
+    assert state.item(B).spans == (Span(B), Span(A, 0, 4), Span(A, 2**31 - 1))
+    assert [dropped.span for dropped in state.item(B).dropped] == [Span(A, 4, 2**31 - 1)]
+
+
+def test_a_box_that_a_person_set_beside_dropped_ones_can_be_corrected() -> None:
+    one = Add(item_id=NEW[0], recording_id="d", class_id=8, boxes=(Placed(index=4, xyxy=BOX, seen=True),))
+    state = after(one, Merge(item_id=A, other_id=NEW[0]), Drop(item_id=A, first=2, end=4), Drop(item_id=A, first=5, end=2**31 - 1))
+    state.apply(entry(5, Fix(item_id=A, index=4, xyxy=(1.0, 1.0, 2.0, 2.0))))
+    assert state.item(A).placed == {4: ((1.0, 1.0, 2.0, 2.0), True)}
+
+
 def test_a_merge_joins_frames_and_corrections_and_asks_again() -> None:
     state = after(said(A), Fix(item_id=A, index=1, xyxy=BOX), Fix(item_id=B, index=7, xyxy=BOX), Merge(item_id=A, other_id=B))
     assert state.item(A).spans == (Span(A), Span(B))
@@ -221,6 +245,8 @@ DRAWN = Add(item_id=NEW[0], recording_id="d", class_id=8, boxes=(Placed(index=4,
         ([], Decide(view="single", answers=(Answer(item_id=A, verdict="odd", class_id=3),)), "a sign has a class, and nothing else"),
         ([], Fix(item_id=A, index=0, xyxy=(5.0, 5.0, 5.0, 9.0)), "a box has no area"),
         ([Split(item_id=A, index=4, new_id=NEW[0])], Fix(item_id=A, index=4, xyxy=BOX), "this frame belongs to another sign"),
+        ([], Drop(item_id=A, first=0, end=2**31), r"nothing of the sign would be left \(.*\)\. Say that it is nothing"),
+        ([Merge(item_id=A, other_id=B)], Drop(item_id=B, first=0, end=4), "this sign was merged into another"),
         ([], Split(item_id=A, index=0, new_id=NEW[0]), "a split needs frames on both sides"),
         ([], Split(item_id=A, index=3, new_id=A), "the new sign exists already"),
         ([], Split(item_id=A, index=3, new_id=B), "the new sign exists already"),

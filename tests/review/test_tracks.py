@@ -1,5 +1,6 @@
 """A sign's boxes after what a person did to it: corrections are carried on, splits share the boxes out, merges join them."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -18,15 +19,16 @@ WIDTH, HEIGHT, SIDE = 1000, 500, 20.0
 A, B = "a" * 16, "b" * 16
 
 
-def shown(name: str, indices: list[int], stored: tuple[int, ...] = ()) -> Shown:
-    """A sign of 20 px that goes to the right by a pixel a frame, in the frames `indices`."""
+def shown(name: str, indices: list[int], stored: tuple[int, ...] = (), weak: Sequence[int] = (), bridged: Sequence[int] = ()) -> Shown:
+    """A sign of 20 px that goes to the right by a pixel a frame, in the frames `indices`; in `weak` ones it is hardly seen."""
     at = np.array(indices, np.int64)
     corners = np.stack([at + 100, at * 0 + 50, at + 100 + SIDE, at * 0 + 50 + SIDE], axis=1).astype(np.float32)
     return Shown(
         at,
         at / 10,
         corners,
-        np.full(len(at), 0.8, np.float32),
+        np.where(np.isin(at, weak), 0.39, 0.8).astype(np.float32),
+        np.isin(at, bridged),
         tuple(f"{name}/{i}" for i in indices),
         np.isin(at, stored),
         ((3, 0.9),),
@@ -130,3 +132,19 @@ def test_a_merged_sign_has_the_frames_of_both_and_in_one_frame_one_box(first: se
     found = track(boxes(**{A: sorted(first), B: sorted(other)}), Item(A, (Span(A), Span(B))))
     assert found.indices.tolist() == sorted(first | other)
     assert found.box_ids == tuple(f"{A if i in first else B}/{i}" for i in sorted(first | other))
+
+
+def test_what_bridges_a_gap_or_is_hardly_seen_is_guessed_unless_a_person_set_it() -> None:
+    sign = shown(A, list(range(12)), weak=(1, 9), bridged=(2, 10))
+    assert np.flatnonzero(track(asked(**{A: sign}), Item(A, (Span(A),))).guessed).tolist() == [1, 2, 9, 10]
+    as_it_was = tuple(float(v) for v in sign.xyxy[1])
+    fixed = {1: ((as_it_was[0], as_it_was[1], as_it_was[2], as_it_was[3]), True), 9: ((112.0, 50.0, 132.0, 70.0), True)}
+    assert np.flatnonzero(track(asked(**{A: sign}), Item(A, (Span(A),), fixed)).guessed).tolist() == [2]  # 10 follows 9
+
+
+def test_what_is_guessed_is_told_by_the_best_box_of_a_merged_sign_but_not_by_a_person_s() -> None:
+    weak, good = shown(A, [0, 1], weak=(0, 1)), shown(B, [2])
+    assert not track(asked(**{A: weak}), Item(A, (Span(A),))).guessed.any()
+    assert track(asked(**{A: weak, B: good}), Item(A, (Span(A), Span(B)))).guessed.tolist() == [True, True, False]
+    drawn = track(asked(**{A: weak}), Item(A, (Span(A),), {2: ((5.0, 5.0, 25.0, 25.0), True)}))
+    assert drawn.guessed.tolist() == [False] * 3

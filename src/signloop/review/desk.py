@@ -4,7 +4,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from signloop.core.boxes import SAME_IOU, clip, iou
 from signloop.core.errors import SignloopError
 from signloop.core.taxonomy import Taxonomy
 from signloop.measure.effort import Effort, Rate, agreement
-from signloop.review.log import Act, Add, Corners, Decide, Entry, Fix, Log, Merge, Split, Sweep, Undo, taken_back
+from signloop.review.log import Act, Add, Corners, Decide, Drop, Entry, Fix, Log, Merge, Split, Sweep, Undo, taken_back
 from signloop.review.questions import Question, Questions, Row, item_id_of
 from signloop.review.state import ConflictError, Given, Span, replay
 from signloop.review.tracks import Track, recording_of, track
@@ -277,18 +277,25 @@ class Desk:
         return next((box for shown in sources if (box := shown.at(index)) is not None), None)
 
     def question(self, item_id: str) -> Question:
-        """Return what is asked of a sign; of one that was split off or added, as of the sign it came from."""
-        if item_id in self.questions.items:
+        """Return what is asked of a sign; of one that was split off or added, as of the sign it came from.
+
+        Of merged signs, the class is that of which the models are surest.
+        """
+        if item_id not in self.state.items:
             return self.questions.items[item_id]
         item = self.state.item(item_id)
         if item.spans:
-            source = self.questions.items[item.spans[0].source_id]
-            reason = "split off by a person"
-            return Question(
-                item_id, "split", source.source_id, source.recording_id, source.class_id, source.confidence, reason, source.rank
-            )
+            surest = self.questions.items[self.surest(item_id)]
+            if item_id in self.questions.items:
+                return replace(self.questions.items[item_id], class_id=surest.class_id, confidence=surest.confidence)
+            return replace(surest, item_id=item_id, kind="split", reason="split off by a person")
         given = next(iter(item.answers.values()))
         return Question(item_id, "added", item_id, recording_of(self.questions, item), given.answer.class_id, 1.0, "added by a person", 0)
+
+    def surest(self, item_id: str) -> str:
+        """Return, of the predicted signs that a sign is made of, the one whose class the models are surest of."""
+        sources = [self.questions.items[span.source_id] for span in self.state.item(item_id).spans]
+        return max(sources, key=lambda source: (source.class_id is not None, source.confidence)).item_id
 
     def act(self, annotator: str, seconds: float, based_on: Mapping[str, int], act: Act) -> Entry:
         """Do what a person asks for; on return it is on the disk.
@@ -444,6 +451,14 @@ class Desk:
                 raise ConflictError("signs of two recordings cannot be one", where=act.item_id, found=act.other_id)
         if isinstance(act, (Split, Merge)):
             self._check_whole(act)
+        if isinstance(act, Drop):
+            boxes = self.track(act.item_id)
+            goes = (boxes.indices >= act.first) & (boxes.indices < act.end)
+            proposed = np.array([bool(box_id) for box_id in boxes.box_ids]) | (not self.state.item(act.item_id).spans)
+            if not goes.any() or not (proposed & ~goes).any():
+                raise ConflictError(
+                    "some of the models' boxes must go, and some stay", where=act.item_id, found=f"{goes.sum()} of {len(goes)} boxes go"
+                )
         if isinstance(act, Fix):
             if act.index not in set(self.track(act.item_id).indices.tolist()):
                 raise ConflictError("the sign has no box in this frame", where=act.item_id, found=act.index)
@@ -498,6 +513,6 @@ def _speaks_of(act: Act) -> list[str]:
         return [answer.item_id for answer in act.answers]
     if isinstance(act, Merge):
         return [act.item_id, act.other_id]
-    if isinstance(act, (Fix, Split, Sweep)):
+    if isinstance(act, (Fix, Drop, Split, Sweep)):
         return [act.item_id]
     return []

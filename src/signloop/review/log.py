@@ -56,6 +56,16 @@ class Fix(_Model):
     xyxy: Corners
 
 
+class Drop(_Model):
+    """The boxes of a sign from frame `first` to before frame `end` lie on something else; `seen` are those that were on the screen."""
+
+    act: Literal["drop"] = "drop"
+    item_id: ItemId
+    first: Index
+    end: Index
+    seen: Annotated[tuple[Index, ...], Many] = ()
+
+
 class Split(_Model):
     """From frame `index` on it is another physical sign, `new_id`."""
 
@@ -106,7 +116,7 @@ class Undo(_Model):
     number: Annotated[int, Field(ge=1)]
 
 
-Act = Annotated[Decide | Fix | Split | Merge | Add | Sweep | Undo, Field(discriminator="act")]
+Act = Annotated[Decide | Fix | Drop | Split | Merge | Add | Sweep | Undo, Field(discriminator="act")]
 
 
 class Entry(_Model):

@@ -116,7 +116,8 @@ class ReviewReport:
 def publish_review(desk: Desk, verified_folder: Path, data: Data) -> ReviewReport:
     """Make a verified round of all that is decided in a review; what is open stays open.
 
-    A sign's answer goes to each of its boxes; `seen` are those that were on the screen. A searched frame is complete once every sign in
+    A sign's answer goes to each of its boxes; `seen` are those that were on the screen. Where the sign is was guessed and nobody saw the
+    box, nothing is said: it becomes unsure, which teaches nothing. A searched frame is complete once every sign in
     it is decided; what older rounds know there is said again with it, for a complete frame replaces them. What an earlier publication
     said and the person has taken back since is taken back in the round, too. Planted signs and repeats are no labels.
 
@@ -132,6 +133,7 @@ def publish_review(desk: Desk, verified_folder: Path, data: Data) -> ReviewRepor
         entries = len(desk.entries)
         signs = [item_id for item_id in desk.real() if desk.state.item(item_id).merged_into is None and desk.answers(item_id)]
         rows = [row for item_id in signs for given in desk.answers(item_id) for row in _sign_rows(desk, item_id, given)]
+        rows += [row for item_id in signs for row in _dropped_rows(desk, item_id)]
         frames = [row for item_id, swept in desk.state.swept.items() for row in _frame_rows(desk, item_id, swept.complete)]
         said = {(row["box_id"], row["annotator"]) for row in rows}
         rows += [row for row in _known_rows(desk, frames) if (row["box_id"], row["annotator"]) not in said]
@@ -203,6 +205,9 @@ def _sign_rows(desk: Desk, item_id: str, given: Given) -> list[dict[str, Any]]:
         frame_id = f"{question.recording_id}/{index:06d}"
         x1, y1, x2, y2 = (float(v) for v in boxes.xyxy[k])
         is_own = not boxes.box_ids[k]
+        verdict = _verdict(given.answer, question.class_id, is_own=is_own, is_moved=bool(boxes.moved[k]))
+        if given.answer.verdict == "sign" and boxes.guessed[k] and index not in seen:
+            verdict = "unsure"
         rows.append(
             {
                 "round": -1,
@@ -214,14 +219,46 @@ def _sign_rows(desk: Desk, item_id: str, given: Given) -> list[dict[str, Any]]:
                 "y1": y1,
                 "x2": x2,
                 "y2": y2,
-                "class_id": given.answer.class_id,
-                "verdict": _verdict(given.answer, question.class_id, is_own=is_own, is_moved=bool(boxes.moved[k])),
+                "class_id": None if verdict == "unsure" else given.answer.class_id,
+                "verdict": verdict,
                 "seen": index in seen,
                 "model_id": None if is_own else model_id,
                 "seconds": given.seconds / number if index in seen else None,
                 "verified_at": given.at,
             }
         )
+    return rows
+
+
+def _dropped_rows(desk: Desk, item_id: str) -> list[dict[str, Any]]:
+    """Say of the boxes that were taken off a sign that nothing is there."""
+    rows = []
+    for dropped in desk.state.item(item_id).dropped:
+        source = desk.questions.items[dropped.span.source_id]
+        shown = desk.questions.shown(dropped.span.source_id)
+        for k, index in enumerate(shown.indices.tolist()):
+            if not dropped.span.holds(index):
+                continue
+            x1, y1, x2, y2 = (float(v) for v in shown.xyxy[k])
+            rows.append(
+                {
+                    "round": -1,
+                    "box_id": shown.box_ids[k],
+                    "annotator": dropped.annotator,
+                    "frame_id": f"{source.recording_id}/{index:06d}",
+                    "sign_id": source.source_id,
+                    "x1": x1,
+                    "y1": y1,
+                    "x2": x2,
+                    "y2": y2,
+                    "class_id": None,
+                    "verdict": "rejected",
+                    "seen": index in dropped.seen,
+                    "model_id": shown.model_id,
+                    "seconds": None,
+                    "verified_at": dropped.at,
+                }
+            )
     return rows
 
 

@@ -68,6 +68,7 @@ class Shown:
         times_s: of these frames, (boxes,).
         xyxy: px of the frame, inside of it, (boxes, 4).
         scores: of the detector, (boxes,).
+        interpolated: whether a box bridges a gap and no detector saw it, (boxes,).
         box_ids: (boxes,).
         stored: whether the frame's picture is there, (boxes,).
         classes: likeliest classes with their confidences, best first.
@@ -78,6 +79,7 @@ class Shown:
     times_s: NDArray[np.float64]
     xyxy: NDArray[np.float32]
     scores: NDArray[np.float32]
+    interpolated: NDArray[np.bool_]
     box_ids: tuple[str, ...]
     stored: NDArray[np.bool_]
     classes: tuple[tuple[int, float], ...]
@@ -281,7 +283,7 @@ class Questions:
         inside = clip(corners, about["width"], about["height"]).astype(np.float32)
         names = np.array(boxes["sign_id"].to_pylist(), dtype=object)
         stored = np.array([frame_id in self._frame_rows for frame_id in boxes["frame_id"].to_pylist()], bool)
-        box_ids = boxes["box_id"].to_pylist()
+        box_ids, interpolated = boxes["box_id"].to_pylist(), np.array(boxes["interpolated"].to_pylist(), bool)
         found = {}
         for sign in signs:
             at = np.flatnonzero(names == sign["sign_id"])
@@ -290,6 +292,7 @@ class Questions:
                 boxes["time_s"].to_numpy()[at],
                 inside[at],
                 boxes["score"].to_numpy()[at],
+                interpolated[at],
                 tuple(box_ids[i] for i in at),
                 stored[at],
                 tuple(zip(sign["top_ids"], sign["top_confidences"], strict=True)),
@@ -304,6 +307,7 @@ class Questions:
             np.array([box.time_s for box in sign.boxes], np.float64),
             np.array([box.xyxy for box in sign.boxes], np.float32),
             np.full(len(sign.boxes), sign.confidence, np.float32),
+            np.zeros(len(sign.boxes), np.bool_),
             tuple(f"{planted_id}/{box.index:06d}" for box in sign.boxes),
             np.array([f"{sign.recording_id}/{box.index:06d}" in self._frame_rows for box in sign.boxes], bool),
             sign.classes,

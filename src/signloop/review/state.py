@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from signloop.core.errors import SignloopError
-from signloop.review.log import Act, Add, Answer, Corners, Decide, Entry, Fix, Merge, Split, Sweep, Undo, taken_back
+from signloop.review.log import Act, Add, Answer, Corners, Decide, Drop, Entry, Fix, Merge, Split, Sweep, Undo, taken_back
 
 NEVER = 0  # version of an item that nobody has touched
 
@@ -38,6 +38,24 @@ class Span:
         """Whether a frame lies in it."""
         return self.first <= index < self.end
 
+    def between(self, first: int, end: int) -> "Span":
+        """Return what of it lies in these frames; maybe nothing."""
+        return replace(self, first=max(self.first, first), end=min(self.end, end))
+
+    def __bool__(self) -> bool:
+        """Whether any frame can lie in it."""
+        return self.first < self.end
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Boxes of a predicted sign that a person took off it; `seen` are the frames in which they looked at them."""
+
+    span: Span
+    annotator: str
+    at: datetime
+    seen: frozenset[int]
+
 
 @dataclass(frozen=True)
 class Item:
@@ -48,6 +66,7 @@ class Item:
         spans: predicted boxes that belong to it; none for an added sign.
         placed: boxes by frame index that a person set, (xyxy, seen).
         answers: annotator -> their newest answer.
+        dropped: predicted boxes that lie on something else.
         added: who added it, and in which recording; None for a predicted one.
         merged_into: the sign that it has become a part of.
     """
@@ -56,6 +75,7 @@ class Item:
     spans: tuple[Span, ...]
     placed: Mapping[int, tuple[Corners, bool]] = field(default_factory=dict)
     answers: Mapping[str, Given] = field(default_factory=dict)
+    dropped: tuple[Dropped, ...] = ()
     added: tuple[str, str] | None = None
     merged_into: str | None = None
 
@@ -243,6 +263,8 @@ def _changes(state: State, entry: Entry, only: Collection[str] | None = None) ->
             changes: Changes = dict(_decide(state, entry, act, only))
         case Fix():
             changes = {act.item_id: _fix(state, act)}
+        case Drop():
+            changes = {act.item_id: _drop(state, entry, act)}
         case Split():
             changes = dict(_split(state, act))
         case Merge():
@@ -271,7 +293,7 @@ def _box(xyxy: Corners) -> Corners:
 
 
 def _within(item: Item, index: int) -> None:
-    if item.spans and not any(span.holds(index) for span in item.spans):
+    if item.spans and index not in item.placed and not any(span.holds(index) for span in item.spans):
         raise ConflictError("this frame belongs to another sign", where=item.item_id, found=index)
 
 
@@ -294,6 +316,17 @@ def _fix(state: State, act: Fix) -> Item:
     return replace(item, placed={**item.placed, act.index: (_box(act.xyxy), True)})
 
 
+def _drop(state: State, entry: Entry, act: Drop) -> Item:
+    item = _open(state, act.item_id)
+    parts = [span.between(act.first, act.end) for span in item.spans]
+    left = [piece for span in item.spans for piece in (span.between(0, act.first), span.between(act.end, span.end)) if piece]
+    if item.spans and not left:
+        raise ConflictError("nothing of the sign would be left", where=item.item_id, todo="Say that it is nothing.")
+    placed = {index: box for index, box in item.placed.items() if not act.first <= index < act.end}
+    dropped = [Dropped(part, entry.annotator, entry.at, frozenset(act.seen)) for part in parts if part]
+    return replace(item, spans=tuple(left), placed=placed, dropped=(*item.dropped, *dropped))
+
+
 def _sweep(state: State, entry: Entry, act: Sweep) -> Swept:
     if not state.is_frame(act.item_id):
         raise ConflictError("there is no such frame in this review", where=act.item_id)
@@ -304,8 +337,8 @@ def _sweep(state: State, entry: Entry, act: Sweep) -> Swept:
 def _split(state: State, act: Split) -> Iterable[tuple[str, Item]]:
     item = _open(state, act.item_id)
     state.require_new(act.new_id)
-    before = tuple(replace(s, end=min(s.end, act.index)) for s in item.spans if s.first < act.index)
-    after = tuple(replace(s, first=max(s.first, act.index)) for s in item.spans if s.end > act.index)
+    before = tuple(part for span in item.spans if (part := span.between(0, act.index)))
+    after = tuple(part for span in item.spans if (part := span.between(act.index, span.end)))
     if not before or not after:
         raise ConflictError("a split needs frames on both sides", where=item.item_id, found=act.index)
     yield act.item_id, replace(item, spans=before, placed={i: b for i, b in item.placed.items() if i < act.index}, answers={})
@@ -316,7 +349,8 @@ def _merge(state: State, act: Merge) -> Iterable[tuple[str, Item]]:
     item, other = _open(state, act.item_id), _open(state, act.other_id)
     if act.item_id == act.other_id:
         raise ConflictError("a sign cannot be merged with itself", where=act.item_id)
-    yield act.item_id, replace(item, spans=item.spans + other.spans, placed={**other.placed, **item.placed}, answers={})
+    spans, dropped = item.spans + other.spans, item.dropped + other.dropped
+    yield act.item_id, replace(item, spans=spans, placed={**other.placed, **item.placed}, answers={}, dropped=dropped)
     yield act.other_id, replace(other, merged_into=act.item_id)
 
 

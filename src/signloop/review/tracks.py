@@ -10,6 +10,7 @@ from signloop.core.boxes import clip
 from signloop.review.questions import Questions
 from signloop.review.state import Item
 
+GUESSED = 0.5  # of the sign's best score: under it, a box may lie on anything else
 FADES_AFTER = 6  # boxes: beyond the last corrected frame, the correction has faded by then
 
 
@@ -25,6 +26,8 @@ class Track:
         box_ids: id of the proposal; "" where only a person set a box.
         stored: whether the frame's picture is stored, (boxes,).
         moved: whether a person's correction changed the box, (boxes,).
+        guessed: whether no person and hardly the detector says where the sign is, (boxes,): what bridges a gap, and what scores much
+            lower than the sign's best box.
     """
 
     indices: NDArray[np.int64]
@@ -34,6 +37,7 @@ class Track:
     box_ids: tuple[str, ...]
     stored: NDArray[np.bool_]
     moved: NDArray[np.bool_]
+    guessed: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -54,30 +58,37 @@ def track(questions: Questions, item: Item) -> Track:
         questions: the review.
         item: a sign that is not merged into another.
     """
-    rows: dict[int, tuple[float, NDArray[np.float32], float, str, bool]] = {}
+    rows: dict[int, tuple[float, NDArray[np.float32], float, str, bool, bool]] = {}
     for span in reversed(item.spans):
         shown = questions.shown(span.source_id)
         for k in np.flatnonzero((shown.indices >= span.first) & (shown.indices < span.end)).tolist():
             index = int(shown.indices[k])
-            rows[index] = (float(shown.times_s[k]), shown.xyxy[k], float(shown.scores[k]), shown.box_ids[k], bool(shown.stored[k]))
+            flags = bool(shown.stored[k]), bool(shown.interpolated[k])
+            rows[index] = (float(shown.times_s[k]), shown.xyxy[k], float(shown.scores[k]), shown.box_ids[k], *flags)
     recording_id = recording_of(questions, item)
     about = questions.recordings[recording_id]
     for index, (corners, _) in item.placed.items():
         if index not in rows:
-            rows[index] = (float("nan"), np.array(corners, np.float32), 1.0, "", questions.frame(f"{recording_id}/{index:06d}") is not None)
+            is_stored = questions.frame(f"{recording_id}/{index:06d}") is not None
+            rows[index] = (float("nan"), np.array(corners, np.float32), 1.0, "", is_stored, False)
     order = sorted(rows)
     proposed = np.array([rows[i][1] for i in order], np.float32).reshape(-1, 4)
     indices = np.array(order, np.int64)
     carried = _carry(indices, proposed, {i: corners for i, (corners, _) in item.placed.items()})
     xyxy = clip(carried, about["width"], about["height"]).astype(np.float32)
+    scores, interpolated = np.array([rows[i][2] for i in order], np.float32), np.array([rows[i][5] for i in order], bool)
+    moved = np.abs(xyxy - proposed).max(axis=1, initial=0) > 0.5
+    is_set = moved | np.isin(indices, list(item.placed))
+    best = max((rows[i][2] for i in order if rows[i][3]), default=0.0)  # of what the models say
     return Track(
         indices,
         np.array([rows[i][0] for i in order], np.float64),
         xyxy,
-        np.array([rows[i][2] for i in order], np.float32),
+        scores,
         tuple(rows[i][3] for i in order),
         np.array([rows[i][4] for i in order], bool),
-        np.abs(xyxy - proposed).max(axis=1, initial=0) > 0.5,
+        moved,
+        (interpolated | (scores < GUESSED * best)) & ~is_set,
     )
 
 

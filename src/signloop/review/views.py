@@ -17,6 +17,7 @@ MOST_CLASSES = 5  # likeliest ones, on the keys 1 to 5
 FOLLOWED = 25  # frames
 WORDS = {
     "fix": "box corrected",
+    "drop": "boxes taken off",
     "split": "split in two",
     "merge": "two merged",
 }
@@ -52,7 +53,7 @@ def detail(desk: Desk, pictures: Pictures, item_id: str) -> Detail:
     with desk.at_rest():
         question, item, track = desk.question(item_id), desk.state.item(item_id), desk.track(item_id)
         about = desk.questions.recordings[question.recording_id]
-        likely = desk.questions.shown(item.spans[0].source_id).classes if item.spans else ()
+        likely = desk.questions.shown(desk.surest(item_id)).classes if item.spans else ()
         boxes = [
             BoxInFrame(
                 index=int(track.indices[k]),
@@ -61,6 +62,7 @@ def detail(desk: Desk, pictures: Pictures, item_id: str) -> Detail:
                 score=float(track.scores[k]),
                 stored=bool(track.stored[k]) or pictures.has(question.recording_id, int(track.indices[k])),
                 moved=bool(track.moved[k]),
+                guessed=bool(track.guessed[k]),
             )
             for k in range(len(track))
         ]
@@ -121,7 +123,13 @@ def followed(desk: Desk, pictures: Pictures, recording_id: str, index: int, xyxy
     rows = {i: desk.questions.frame(f"{recording_id}/{i:06d}") for i in found}
     return [
         BoxInFrame(
-            index=i, time_s=None if (row := rows[i]) is None else row["time_s"], xyxy=_four(box), score=1.0, stored=True, moved=False
+            index=i,
+            time_s=None if (row := rows[i]) is None else row["time_s"],
+            xyxy=_four(box),
+            score=1.0,
+            stored=True,
+            moved=False,
+            guessed=False,
         )
         for i, box in found.items()
     ]

@@ -85,7 +85,7 @@ class Card(_Model):
 
 
 class BoxInFrame(_Model):
-    """Where a sign is in one frame; px."""
+    """Where a sign is in one frame, px; `guessed`: nobody knows well, and unless the person sees it, it is published as to be ignored."""
 
     index: int
     time_s: float | None
@@ -93,6 +93,7 @@ class BoxInFrame(_Model):
     score: float
     stored: bool
     moved: bool
+    guessed: bool
 
 
 class Likely(_Model):

@@ -7,14 +7,12 @@ import { moment, one } from "./words.js";
 const MOST = 9; // crops on the screen
 const SIDE = 96; // px of a crop as it is sent
 const SHOWN = 86; // px on the screen
-const UNSURE = 0.5; // of the best score: below it, a box was guessed or hardly seen
 const REST_MS = 150; // a person who is faster than this does not look at it
 
 /** Crops of one sign; `onChosen(box)` runs when another frame is chosen. Only frames whose picture is stored are shown. */
 export class Filmstrip {
   #card = null;
   #frame = { width: 1, height: 1 };
-  #best = 0;
   #boxes = [];
   #at = 0;
   #from = 0;
@@ -41,7 +39,6 @@ export class Filmstrip {
     this.#card = detail.card;
     this.#boxes = stored(detail);
     this.#frame = detail;
-    this.#best = Math.max(...this.#boxes.map((box) => box.score));
     if (isOther) this.#seen.clear();
     this.#at = Math.max(0, this.#boxes.findIndex((box) => box.index === index));
     this.#from = first(this.#at, this.#boxes.length);
@@ -89,10 +86,10 @@ export class Filmstrip {
   }
 
   /** What makes a picture doubtful, in words; "" if nothing does. */
-  #note({ xyxy: [x1, y1, x2, y2], score, moved }) {
+  #note({ xyxy: [x1, y1, x2, y2], guessed }) {
     const { width, height } = this.#frame;
     if (x1 < 1 || y1 < 1 || x2 > width - 1 || y2 > height - 1) return "at the edge";
-    return score < UNSURE * this.#best && !moved ? "unsure box" : "";
+    return guessed ? "unsure box" : "";
   }
 
   #place(k) {
@@ -140,7 +137,7 @@ export function loadStrip(detail) {
   for (const box of boxes.slice(from, from + MOST)) loadCrop(crop(detail.card, box.index, SIDE));
 }
 
-const TOLD = { "at the edge": "partly out of view", "unsure box": "where it is was guessed, or hardly seen" };
+const TOLD = { "at the edge": "partly out of view", "unsure box": "where it is was guessed, or hardly seen: D takes a wrong box off, E all from here on" };
 const pictures = (from, to) => (from === to ? `picture ${from}` : `pictures ${from} to ${to}`);
 const stored = (detail) => detail.boxes.filter((box) => box.stored);
 const first = (at, number) => Math.max(0, Math.min(at - (MOST >> 1), number - MOST));

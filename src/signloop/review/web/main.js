@@ -100,7 +100,8 @@ async function start() {
     if (id && !detail && current !== views.report) {
       if (current === views.sweep) current.view.changed(null, id);
       else go("sweep", id);
-    } else if (detail && (current === views.sweep || (current === views.sheet && detail.card.is_odd))) go("single", id);
+    } else if (again && current === views.sheet) current.view.changed(null); // what was put aside again is not on it
+    else if (detail && (current === views.sweep || (current === views.sheet && detail.card.is_odd))) go("single", id);
     else current.view.changed(detail);
   }
 

@@ -17,6 +17,7 @@ import { className, many, notOne, one, origin, person, verdict, when } from "./w
 const NEAR = 8; // to choose from for a merge, by the keys 1 to 8
 const AHEAD = 3; // whose pictures are loaded
 const READ = 8; // at a time
+const END = 2 ** 31 - 1; // behind every frame
 const REST_MS = 300; // after which the small pictures of the next ones are loaded: they cost the server most
 
 /** The single view. `shared`: queue, clock, go(view, id), place(view, id). */
@@ -33,6 +34,7 @@ export class SingleView {
   #facts = make("p", { className: "facts" });
   #answers = make("p", { className: "answers" });
   #accept = button("", "Enter", () => (this.#frame.edited ? this.#fixed() : this.#propose()), "main");
+  #later = button("later", "N", () => this.#skip());
   #empty = make("div", { className: "empty", hidden: true });
   #work;
   element;
@@ -53,9 +55,11 @@ export class SingleView {
     const buttons = [
       button(`${notOne()}`, "X", () => this.#answer("nothing")),
       button("cannot tell", "U", () => this.#answer("unsure")),
-      button("later", "N", () => this.#skip()),
+      this.#later,
       button("back", "⌫", () => this.#goBack()),
       button("fix the box", "B", () => this.#fix()),
+      button("box off", "D", () => this.#dropOne()),
+      button("ends before", "E", () => this.#dropFrom()),
       button("split here", "S", () => this.#split(), "split"),
       button("merge …", "M", () => this.#near()),
     ];
@@ -87,7 +91,7 @@ export class SingleView {
       { keys: ["/"], text: "search another class by name; Enter takes it", run: () => this.#now && this.#chooser.open() },
       { keys: ["x"], text: `it is ${notOne()}`, run: () => this.#answer("nothing") },
       { keys: ["u"], text: "cannot tell", run: () => this.#answer("unsure") },
-      { keys: ["n"], text: "later: go on without an answer", run: () => this.#skip() },
+      { keys: ["n"], text: "later: go on without an answer, or past one that is given", run: () => this.#skip() },
       { keys: ["Backspace"], text: "back to the one before", run: () => this.#goBack() },
       {
         keys: ["ArrowLeft", "ArrowRight"],
@@ -107,6 +111,9 @@ export class SingleView {
         again: true,
         run: editing((key) => this.#frame.nudge(key), () => {}),
       },
+      { keys: ["d"], text: `take the box of this picture off: it is not on the ${one()}`, run: () => this.#dropOne() },
+      { keys: ["e"], text: `the ${one()} ends before this picture: take this box and the later ones off`, run: () => this.#dropFrom() },
+      { keys: ["Shift+e"], text: `the ${one()} begins with this picture: take the earlier boxes off`, run: () => this.#dropBefore() },
       { keys: ["Escape"], run: () => this.#now && this.#show(this.#now, this.#strip.box?.index) },
       { keys: ["s"], text: `split: from this picture on it is another ${one()}`, run: () => this.#split() },
       { keys: ["m"], text: `merge: choose by 1–8 which one near it is the same ${one()}`, run: () => this.#near() },
@@ -144,9 +151,9 @@ export class SingleView {
     const unknown = card.class_id === null;
     const name = make("strong", { textContent: className(card.class_id) });
     this.#title.replaceChildren(...(unknown ? [`What ${one()} is this?`] : ["Is this ", name, "?"]));
-    this.#facts.textContent = `${origin(card)} · ${card.reason}`;
     const answers = card.answers.filter((answer) => answer.verdict !== "odd"); // what was put aside is not answered
     const given = answers.map((answer) => `${person(answer.annotator)}: ${verdict(answer)} (${when(answer.at)})`);
+    this.#later.firstElementChild.textContent = given.length ? "go on" : "later";
     this.#answers.textContent = given.length ? `Answered already. ${given.join("; ")}` : "";
     this.#accept.firstElementChild.textContent = unknown ? "press 1–5, or / to search" : `yes, ${className(card.class_id)}`;
     this.#accept.disabled = unknown;
@@ -158,6 +165,7 @@ export class SingleView {
     if (!this.#now) return;
     const { card, width, height } = this.#now;
     const { box } = this.#strip;
+    this.#facts.textContent = `${origin(box ? { ...card, time_s: box.time_s } : card)} · ${card.reason}`;
     const marks = box ? [{ xyxy: box.xyxy, kind: "own" }] : [];
     this.#frame.show(box ? frame(card.recording_id, box.index) : null, width, height, marks, `${className(card.class_id)} in ${origin(card)}`);
     if (box) this.#frame.zoomTo(box.xyxy);
@@ -235,6 +243,33 @@ export class SingleView {
     const done = this.#shared.queue.act(act, { [item_id]: version }, this.#shared.clock.take());
     this.#show(this.#now, box.index);
     if (await done) this.#again(item_id, "The box is corrected; those of the frames around follow");
+  }
+
+  #dropOne() {
+    const { box } = this.#strip;
+    if (box) this.#drop(box.index, box.index + 1);
+  }
+
+  #dropFrom() {
+    const { box } = this.#strip;
+    if (box) this.#drop(box.index, END);
+  }
+
+  #dropBefore() {
+    const { box } = this.#strip;
+    if (box) this.#drop(0, box.index);
+  }
+
+  /** Take the boxes of some frames off: they lie on something else. */
+  async #drop(first, end) {
+    if (!this.#now || this.#isFixing()) return;
+    const { card, boxes } = this.#now;
+    const goes = boxes.filter(({ index }) => first <= index && index < end).length;
+    if (goes === 0) return say("No box is before this picture", true);
+    if (goes === boxes.length) return say(`No box would be left. If this is ${notOne()}: X`, true);
+    const act = { act: "drop", item_id: card.item_id, first, end, seen: this.#strip.seen };
+    if (!(await this.#shared.queue.act(act, { [card.item_id]: card.version }, this.#shared.clock.take()))) return;
+    this.#again(card.item_id, `${goes === 1 ? "1 box" : `${goes} boxes`} taken off: nothing is there. Z takes it back`);
   }
 
   async #split() {
