@@ -118,8 +118,25 @@ def test_a_frame_with_the_signs_in_it(desk: Desk, pictures: Pictures, do: Do) ->
         sign(desk, 3): (None, (80, 60, 95, 75), False),
         NEW: (SQUARE, BOX, True),
     }
+    assert all(s.is_asked for s in detail.signs)
+    assert detail.searched == []
     do(desk, Sweep(item_id=frame(desk, 2), complete=True))
-    assert views.frame_detail(desk, pictures, frame(desk, 2)).version == 3
+    do(desk, Sweep(item_id=frame(desk, 2), complete=False), "bob")
+    detail = views.frame_detail(desk, pictures, frame(desk, 2))
+    assert detail.version == 4
+    assert [(s.annotator, s.complete) for s in detail.searched] == [("ann", True), ("bob", False)]
+
+
+def test_a_still_has_no_frames_around(desk: Desk, pictures: Pictures) -> None:
+    alone = {i: views.frame_detail(desk, pictures, frame(desk, i, recording_id)).is_alone for recording_id, i in ((DRIVE, 2), (PHOTOS, 0))}
+    assert alone == {2: False, 0: True}
+
+
+def test_what_only_an_older_round_knows_is_not_asked(desk: Desk, pictures: Pictures) -> None:
+    corners = {"x1": 40.0, "y1": 60.0, "x2": 48.0, "y2": 70.0}
+    desk.questions.known[f"{DRIVE}/000002"] = [{"box_id": "older", "class_id": SQUARE, **corners}]
+    signs = views.frame_detail(desk, pictures, frame(desk, 2)).signs
+    assert [(s.item_id, s.decided) for s in signs if not s.is_asked] == [("older", True)]
 
 
 def test_a_box_is_followed_over_the_stored_frames(desk: Desk, pictures: Pictures) -> None:

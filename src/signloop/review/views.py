@@ -11,7 +11,7 @@ from signloop.review.follow import follow
 from signloop.review.log import Add, Decide, Entry, Sweep, Undo, taken_back
 from signloop.review.pictures import MissingPictureError, Pictures
 from signloop.review.state import touches
-from signloop.review.wire import BoxInFrame, Card, Detail, FrameDetail, Given, HistoryRow, Likely, Progress, Quality, SignInFrame
+from signloop.review.wire import BoxInFrame, Card, Detail, FrameDetail, Given, HistoryRow, Likely, Progress, Quality, Searched, SignInFrame
 
 MOST_CLASSES = 5  # likeliest ones, on the keys 1 to 5
 FOLLOWED = 25  # frames
@@ -88,9 +88,10 @@ def frame_detail(desk: Desk, pictures: Pictures, item_id: str) -> FrameDetail:
         if row is None:
             raise MissingPictureError(question.source_id)
         signs = [
-            SignInFrame(item_id=i, class_id=class_id, xyxy=_four(xyxy), decided=decided)
+            SignInFrame(item_id=i, class_id=class_id, xyxy=_four(xyxy), decided=decided, is_asked=_is_asked(desk, i))
             for i, class_id, xyxy, decided in desk.signs_in(question.recording_id, row["index"])
         ]
+        swept = desk.state.swept.get(item_id)
         return FrameDetail(
             item_id=item_id,
             version=desk.state.version(item_id),
@@ -102,7 +103,9 @@ def frame_detail(desk: Desk, pictures: Pictures, item_id: str) -> FrameDetail:
             height=row["height"],
             reason=question.reason,
             has_picture=pictures.has(question.recording_id, row["index"]),
+            is_alone=len(_around(desk, question.recording_id, row["index"])) == 1,
             signs=signs,
+            searched=[] if swept is None else [Searched(annotator=a, complete=c) for a, c in swept.complete.items()],
         )
 
 
@@ -113,12 +116,7 @@ def followed(desk: Desk, pictures: Pictures, recording_id: str, index: int, xyxy
         MissingPictureError: the frame is not stored.
     """
     pictures.path(recording_id, index)
-    about = desk.questions.recordings[recording_id]
-    indices = desk.questions.frames_of(recording_id)
-    if about["kind"] == "stills" or index not in indices:
-        indices = [index]
-    at = indices.index(index)
-    near = indices[max(0, at - FOLLOWED) : at + FOLLOWED + 1]
+    near = _around(desk, recording_id, index)
     found = follow(lambda i: pictures.frame(recording_id, i) if pictures.has(recording_id, i) else None, near, index, xyxy)
     rows = {i: desk.questions.frame(f"{recording_id}/{i:06d}") for i in found}
     return [
@@ -188,6 +186,19 @@ def items_of(entry: Entry) -> list[str]:
 def has_face(class_id: int, name: str) -> bool:
     """Whether the demo can draw a class: its id and name are those that the demo knows."""
     return class_id in CLASSES and CLASSES[class_id][0] == name
+
+
+def _around(desk: Desk, recording_id: str, index: int) -> list[int]:
+    """Return a frame and the stored ones around it in which the same things can be seen."""
+    indices = desk.questions.frames_of(recording_id)
+    if desk.questions.recordings[recording_id]["kind"] == "stills" or index not in indices:
+        return [index]
+    at = indices.index(index)
+    return indices[max(0, at - FOLLOWED) : at + FOLLOWED + 1]
+
+
+def _is_asked(desk: Desk, item_id: str) -> bool:
+    return item_id in desk.questions.items or item_id in desk.state.items
 
 
 def _in_words(desk: Desk, entry: Entry) -> str:

@@ -115,16 +115,24 @@ class Detail(_Model):
 
 
 class SignInFrame(_Model):
-    """A sign that is known in a frame already."""
+    """A sign that is known in a frame already; one that only an older round knows is not asked here."""
 
     item_id: str
     class_id: int | None
     xyxy: tuple[float, float, float, float]
     decided: bool
+    is_asked: bool
+
+
+class Searched(_Model):
+    """What one person said of a frame: that nothing (more) is missing in it, or that they cannot tell."""
+
+    annotator: str
+    complete: bool
 
 
 class FrameDetail(_Model):
-    """A frame to be searched for signs that the models missed."""
+    """A frame to be searched for signs that the models missed; `is_alone` tells that a box cannot be followed to other frames."""
 
     item_id: str
     version: int
@@ -136,7 +144,9 @@ class FrameDetail(_Model):
     height: int
     reason: str
     has_picture: bool
+    is_alone: bool
     signs: list[SignInFrame]
+    searched: list[Searched]
 
 
 class Done(_Model):
