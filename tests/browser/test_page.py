@@ -575,6 +575,7 @@ def test_who_does_not_wait_for_the_frames_around_says_what_to_keep(
     title(page, "What shape is in the box?")
     press(page, "1")
     page.wait_for_selector("dialog.follow[open] >> text=Looking for it")
+    page.wait_for_function("() => document.querySelector('dialog.follow figure img').naturalWidth")  # what is looked for
     assert page.locator("dialog.follow button:visible").all_inner_texts() == ["only in this frame\nO", "back, add nothing yet\nEsc"]
     press(page, "Enter", key)
     page.wait_for_selector("dialog.follow", state="hidden")
@@ -584,6 +585,22 @@ def test_who_does_not_wait_for_the_frames_around_says_what_to_keep(
     stored(page)
     assert [len(entry.act.boxes) for entry in entries(added) if isinstance(entry.act, Add)] == [1] * added
     assert page.locator("dialog.follow[open]").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("recording_id", "index", "why"),
+    [
+        (DRIVE, 4, "heart added in this frame only: it was not found again in the frames around"),
+        (OTHER, 0, "heart added in this frame only: there are no frames around it"),
+    ],
+)
+def test_a_box_that_is_not_found_around_says_so(page: Page, item_of: ItemOf, recording_id: str, index: int, why: str) -> None:
+    page.evaluate("(id) => (location.hash = `sweep/${id}`)", item_of(f"{recording_id}/{index:06d}"))
+    page.wait_for_selector(f".frame image[href*='{recording_id}/{index}']", state="attached")
+    drag(page, MISSED)
+    press(page, "/", *"heart", "Enter")
+    page.wait_for_selector(f".toasts >> text={why}")
+    assert page.locator("dialog[open]").count() == 0
 
 
 def test_a_searched_frame_in_which_something_is_open_says_what_makes_it_complete(page: Page, item_of: ItemOf) -> None:

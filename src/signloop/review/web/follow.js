@@ -7,7 +7,8 @@ import { region } from "./pictures.js";
 import { moment, one } from "./words.js";
 
 const SIDE = 96; // px of a crop as it is sent
-const SHOWN = 76; // px on the screen; with twelve in a row, as in style.css, all crops that there can be fit
+const SHOWN = 76; // px on the screen; with twelve in a row, as in style.css
+const LARGE = 160; // px, of the drawn box that all are compared with
 
 /** The strip of crops to confirm; what is kept is one run around the drawn box. */
 export class FollowPanel {
@@ -18,6 +19,8 @@ export class FollowPanel {
   #at = 0;
   #answer = null; // boxes to keep, once the person has said which
   #drawn = null;
+  #isLost = false; // it was looked for, and not found
+  #picture = make("img", { alt: "", width: LARGE, height: LARGE, draggable: false });
   #title = make("h1", { tabIndex: -1 });
   #words = make("p", { role: "status" });
   #strip = make("div", { className: "strip", role: "group", "aria-label": `The same ${one()} in the frames around` });
@@ -26,10 +29,19 @@ export class FollowPanel {
     "div", { className: "buttons" },
     this.#take, button("only in this frame", "O", () => this.close()), button("back, add nothing yet", "Esc", () => this.element.close()),
   );
-  element = make("dialog", { className: "follow", "aria-label": "The frames around" }, this.#title, this.#words, this.#strip, this.#buttons);
+  element = make(
+    "dialog", { className: "follow", "aria-label": "The frames around" },
+    make("figure", {}, this.#picture, make("figcaption", { textContent: "the box that you drew" })),
+    make("div", {}, this.#title, this.#words, this.#strip, this.#buttons),
+  );
 
   constructor() {
     addEventListener("keydown", (event) => this.element.open && this.#key(event)); // wherever the focus is after a click
+  }
+
+  /** Whether the box that was asked for last was looked for in vain: then the person was not asked. */
+  get isLost() {
+    return this.#isLost;
   }
 
   /** Look for a box in the frames around and ask the person; resolves with the boxes to keep, the drawn one among them; null: none yet. */
@@ -37,11 +49,12 @@ export class FollowPanel {
     const drawn = { index, xyxy, seen: true };
     this.#drawn = drawn;
     const left = new Promise((resolve) => this.element.addEventListener("close", () => resolve(null), { once: true }));
-    this.#begin(name);
+    this.#begin(name, region(recording_id, index, xyxy, LARGE));
     const [x1, y1, x2, y2] = xyxy;
     const found = await Promise.race([find(`/api/follow/${recording_id}/${index}?x1=${x1}&y1=${y1}&x2=${x2}&y2=${y2}`), left]);
     if (!this.element.open) return this.#answer; // the person did not wait
-    if (!found || found.length < 2) this.close();
+    this.#isLost = !found || found.length < 2;
+    if (this.#isLost) this.close();
     else this.#show(recording_id, found, drawn);
     await left;
     return this.#answer;
@@ -58,9 +71,11 @@ export class FollowPanel {
     return this.#places.slice(this.#first, this.#last + 1);
   }
 
-  #begin(name) {
+  #begin(name, url) {
     this.#places = [];
     this.#answer = null;
+    this.#isLost = false;
+    this.#picture.src = url;
     this.#title.replaceChildren("Is this the same ", make("strong", { textContent: name }), " in all pictures?");
     this.#words.textContent = "Looking for it in the frames around …";
     this.#strip.replaceChildren();
@@ -75,7 +90,7 @@ export class FollowPanel {
     [this.#first, this.#last] = [0, boxes.length - 1];
     this.#strip.replaceChildren(...this.#places.map((place) => place.element));
     this.#take.hidden = false;
-    this.#words.textContent = "Where it is another one, or the box is off: click the picture, or ← → and X; those beyond it go too.";
+    this.#words.textContent = "Where it is another one, or the box is off: click the picture, or ← → and X. Those beyond it go too.";
     this.#paint();
     this.#point(this.#own);
   }

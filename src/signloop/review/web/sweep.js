@@ -190,8 +190,9 @@ export class SweepView {
     if (!xyxy) return say("First mark a box: drag around what is missing, or press B", true);
     const now = this.#now;
     const name = class_id === null ? `${one()} (${UNTOLD})` : className(class_id);
-    const boxes = await this.#ask(now, xyxy, name);
+    const boxes = now.is_alone ? [{ index: now.index, xyxy, seen: true }] : await this.#ask(now, xyxy, name);
     if (!boxes) return;
+    const why = now.is_alone ? "there are no frames around it" : this.#follow.isLost ? "it was not found again in the frames around" : "";
     const act = { act: "add", item_id: newId(), recording_id: now.recording_id, class_id, boxes };
     this.#shared.queue.act(act, {}, this.#shared.clock.take());
     for (const detail of [now, ...this.#lane.next].filter((one) => one.recording_id === now.recording_id)) {
@@ -199,8 +200,9 @@ export class SweepView {
       if (box) detail.signs.push({ item_id: act.item_id, class_id, xyxy: box.xyxy, decided: true });
     }
     if (class_id !== null) keep("recent", [class_id, ...kept("recent", []).filter((id) => id !== class_id)].slice(0, KEYS));
-    const where = boxes.length > 1 ? ` in ${boxes.length} frames` : "";
-    say(class_id === null ? `Kept${where} as “${UNTOLD}”: what is in the box will be ignored` : `${name} added${where}`);
+    const where = boxes.length > 1 ? ` in ${boxes.length} frames` : " in this frame only";
+    const added = class_id === null ? `Kept${where} as “${UNTOLD}”, what is in the box will be ignored` : `${name} added${where}`;
+    say(why ? `${added}: ${why}` : added);
     if (this.#now !== now) return;
     this.#frame.stop();
     this.#frame.mark(this.#marks());
