@@ -10,7 +10,7 @@ import { MergePanel } from "./merge.js";
 import { frame, loadFrame } from "./pictures.js";
 import { Proposals } from "./proposals.js";
 import { newId } from "./queue.js";
-import { keep } from "./state.js";
+import { keep, kept } from "./state.js";
 import { say } from "./toast.js";
 import { className, many, notOne, one, origin, person, verdict, when } from "./words.js";
 
@@ -35,6 +35,7 @@ export class SingleView {
   #answers = make("p", { className: "answers" });
   #accept = button("", "Enter", () => (this.#frame.edited ? this.#fixed() : this.#propose()), "main");
   #later = button("later", "N", () => this.#skip());
+  #return = button("back to the frame", "F", () => this.#toFrame());
   #empty = make("div", { className: "empty", hidden: true });
   #work;
   element;
@@ -62,6 +63,7 @@ export class SingleView {
       button("ends before", "E", () => this.#dropFrom()),
       button("split here", "S", () => this.#split(), "split"),
       button("merge …", "M", () => this.#near()),
+      this.#return,
     ];
     this.#work = make(
       "div", { className: "work" },
@@ -115,6 +117,7 @@ export class SingleView {
       { keys: ["e"], text: `the ${one()} ends before this picture: take this box and the later ones off`, run: () => this.#dropFrom() },
       { keys: ["Shift+e"], text: `the ${one()} begins with this picture: take the earlier boxes off`, run: () => this.#dropBefore() },
       { keys: ["Escape"], run: () => this.#now && this.#show(this.#now, this.#strip.box?.index) },
+      { keys: ["f"], text: `back to the frame in which this ${one()} was chosen (in Missed)`, run: () => this.#toFrame() },
       { keys: ["s"], text: `split: from this picture on it is another ${one()}`, run: () => this.#split() },
       { keys: ["m"], text: `merge: choose by 1–8 which one near it is the same ${one()}`, run: () => this.#near() },
     ];
@@ -141,6 +144,7 @@ export class SingleView {
     this.#shared.place("single", undefined);
     this.#work.hidden = !detail;
     this.#empty.hidden = detail !== null;
+    this.#return.hidden = !kept("from", null);
     if (!detail) return this.#blank();
     this.#strip.show(detail, index);
     this.#words(detail);
@@ -208,6 +212,13 @@ export class SingleView {
 
   #goBack() {
     if (!this.#isFixing()) this.#lane.back();
+  }
+
+  /** Go back to the frame that was left for a sign in it. */
+  #toFrame() {
+    if (this.#isFixing()) return;
+    if (kept("from", null)) this.#shared.go("sweep", kept("from"));
+    else say("This is for who came from a frame in Missed");
   }
 
   /** A box that is being fixed is not lost by a key for something else. */
