@@ -603,6 +603,153 @@ def test_a_box_that_is_not_found_around_says_so(page: Page, item_of: ItemOf, rec
     assert page.locator("dialog[open]").count() == 0
 
 
+def middle(number: int, index: int = 4) -> tuple[float, float]:
+    x1, y1, x2, y2 = box(number, index)
+    return (x1 + x2) / 2, (y1 + y2) / 2
+
+
+def chosen(page: Page) -> list[float]:
+    """The boxes that stand out, left sides; they do so by more than a colour."""
+    found = """() => {
+        const wide = (one) => parseFloat(getComputedStyle(one).strokeWidth);
+        const plain = wide(document.querySelector(".frame .box.known:not(.chosen)"));
+        const boxes = [...document.querySelectorAll(".frame .box")].filter((one) => wide(one) >= 2 * plain);
+        return boxes.map((one) => one.x.baseVal.value);
+    }"""
+    return [float(value) for value in page.evaluate(found)]
+
+
+def test_a_box_that_is_there_is_chosen_and_its_sign_looked_at(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    sought(page, item_of)
+    main = page.locator(".right > .main span")
+    page.mouse.click(*on_screen(page, *middle(1)))
+    title(page, "circle, not decided yet")
+    assert chosen(page) == [box(1, 4)[0]]
+    assert main.inner_text() == "open it one by one"
+    press(page, "1", "u")  # neither for the frame nor for a box that is not drawn
+    page.wait_for_selector(".toasts >> text=open it with Enter")
+    press(page, "Escape")
+    title(page, "without a box here?")
+    assert (chosen(page), main.inner_text()) == ([], "nothing is missing")
+    press(page, "e", "e")
+    assert chosen(page) == [sorted(box(number, 4)[0] for number in range(9))[1]]
+    page.mouse.click(*on_screen(page, 400, 330))  # beside all boxes
+    assert chosen(page) == []
+    page.mouse.click(*on_screen(page, *middle(1)))
+    press(page, "Enter")
+    shown(page, item_of(sign_id(DRIVE, 1)))
+    press(page, "x")
+    page.wait_for_function(
+        "(id) => !Object.entries(sessionStorage).some(([k, v]) => k.endsWith('.single') && v.includes(id))", arg=item_of(sign_id(DRIVE, 1))
+    )
+    page.locator("button:visible >> text=back to the frame").click()
+    title(page, "without a box here?")
+    assert page.evaluate(FRAME) == [DRIVE, "4"]
+    assert page.locator(".frame .box.known").count() == 8  # without the one that is nothing
+    go(page, "single")
+    title(page, "shape")
+    assert page.locator("button:visible >> text=back to the frame").count() == 0
+    assert answers(entries(1)) == {item_of(sign_id(DRIVE, 1)): ("nothing", None)}
+
+
+def test_the_frame_is_come_back_to_by_key(page: Page, item_of: ItemOf) -> None:
+    sought(page, item_of)
+    for key in ("f", "Shift+3"):
+        press(page, "e", "Enter")
+        title(page, "Is this circle?")
+        press(page, key)
+        title(page, "without a box here?")
+        assert page.evaluate(FRAME) == [DRIVE, "4"]
+
+
+def test_a_click_goes_on_to_larger_boxes_and_a_drag_inside_draws(page: Page, item_of: ItemOf) -> None:
+    sought(page, item_of)
+    x, y = middle(1)
+    drag(page, (x - 60, y - 30, x + 30, y + 30))
+    press(page, "1")
+    page.wait_for_function("""() => document.querySelector("dialog.follow[open] .strip button, .right > .main:enabled")""")
+    if page.locator("dialog.follow[open]").count():
+        press(page, "o")
+    title(page, "without a box here?")
+    for state in ("not decided yet", "decided", "not decided yet"):
+        page.mouse.click(*on_screen(page, x, y))
+        page.wait_for_function("(end) => document.querySelector('section h1').textContent.endsWith(`, ${end}`)", arg=state)
+    drag(page, (x - 10, y - 10, x + 10, y + 10))
+    assert outlined(page) == pytest.approx([x - 10, y - 10, x + 10, y + 10], abs=2)
+    assert chosen(page) == []
+
+
+def test_a_box_of_an_older_round_is_not_opened(page: Page, item_of: ItemOf) -> None:
+    def older(route: Route) -> None:
+        detail = route.fetch().json()
+        detail["signs"] = [{**detail["signs"][0], "decided": True, "is_asked": False}]
+        route.fulfill(json=detail)
+
+    page.route("**/api/frames/*", older)
+    sought(page, item_of)
+    press(page, "e")
+    title(page, "decided in an earlier round")
+    assert page.locator(".right > .main").is_disabled()
+    press(page, "Enter")
+    page.wait_for_selector(".toasts >> text=decided in an earlier round")
+    assert page.evaluate(FRAME) == [DRIVE, "4"]
+
+
+@pytest.mark.parametrize(("answer", "said"), [("Enter", "said: nothing is missing"), ("u", "left it incomplete")])
+@pytest.mark.parametrize("on", ["Enter", "n"])
+def test_a_frame_that_was_searched_says_so_and_is_gone_on_from(page: Page, entries: Entries, answer: str, said: str, on: str) -> None:
+    go(page, "sweep")
+    first = wait_for_frame(page)
+    assert page.locator(".facts strong").count() == 0
+    press(page, answer)
+    second = wait_for_frame(page, first)
+    press(page, "Backspace")
+    assert wait_for_frame(page, second) == first
+    assert page.locator(".facts strong").inner_text() == f"You {said}"
+    assert page.locator(".right .buttons button >> text=go on").count() == 1
+    press(page, on)
+    assert wait_for_frame(page, first) == second
+    assert page.locator(".right .buttons button >> text=later").count() == 1
+    stored(page)
+    assert len(entries(1)) == (2 if (answer, on) == ("u", "Enter") else 1)  # the same is not said twice
+
+
+def test_what_another_person_said_of_a_frame_is_told(page: Page, item_of: ItemOf) -> None:
+    search = """(item_id) => fetch("/api/acts", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ act: { act: "sweep", item_id, complete: false }, based_on: { [item_id]: 0 }, seconds: 1, reviewer: "bob" }),
+    }).then((answer) => answer.ok)"""
+    assert page.evaluate(search, item_of(f"{DRIVE}/000004"))
+    sought(page, item_of)
+    page.wait_for_selector(".facts strong >> text=bob left it incomplete")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_zooming_is_offered_and_all_fits_a_low_window(page: Page, item_of: ItemOf, scheme: Literal["light", "dark"]) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 1366, "height": 625})
+    sought(page, item_of)
+    whole = looked_at(page)
+    zoom = page.locator(".titled button")
+    zoom.nth(0).click()
+    assert looked_at(page)[2] < whole[2]
+    zoom.nth(1).click()
+    zoom.nth(0).click()
+    zoom.nth(2).click()
+    assert looked_at(page) == pytest.approx(whole)
+    lines = "(words) => Math.round(words.getBoundingClientRect().height / parseFloat(getComputedStyle(words).lineHeight))"
+    hint = page.locator(".right > p")
+    assert hint.evaluate(lines) <= 2
+    page.mouse.click(*on_screen(page, *middle(1)))
+    title(page, "not decided yet")
+    assert hint.evaluate(lines) <= 2
+    low = page.evaluate(
+        "[...document.querySelectorAll('section button')].filter((b) => b.offsetParent && b.getBoundingClientRect().bottom > 599)"
+    )
+    assert low == []
+
+
 def test_a_searched_frame_in_which_something_is_open_says_what_makes_it_complete(page: Page, item_of: ItemOf) -> None:
     sought(page, item_of)
     assert "circle ?" in page.locator(".frame text").all_text_contents()

@@ -31,7 +31,7 @@ export class FollowPanel {
   );
   element = make(
     "dialog", { className: "follow", "aria-label": "The frames around" },
-    make("figure", {}, this.#picture, make("figcaption", { textContent: "the box that you drew" })),
+    make("figure", {}, this.#picture, make("figcaption", { textContent: "what you drew" })),
     make("div", {}, this.#title, this.#words, this.#strip, this.#buttons),
   );
 

@@ -1,11 +1,12 @@
 // A picture with its boxes and moves of the mouse enter; a view to zoom and pan in, boxes that were drawn or corrected leave.
 
 import { draw, make, set } from "./dom.js";
-import { around, beside, fitted, grip, LEAST, moved, sized, spanned } from "./geometry.js";
+import { around, beside, fitted, grip, LEAST, moved, sized, spanned, under } from "./geometry.js";
 
 const STEP = 1.25; // of one zoom
 const PAN = 0.15; // of what is looked at, for one key
 const REACH = 9; // px on the screen, around a side that can be dragged
+const CLICK = 4; // px on the screen; who moves less does not draw
 const HANDLE = 8; // px on the screen
 const SMALL = 48; // px on the screen; the handles of a smaller box lie outside of it
 const LETTER = 13; // px on the screen
@@ -27,12 +28,17 @@ export class Frame {
   #mouse = null; // where it is over the picture, px of the screen
   #widths = new Map(); // of labels, px on the screen
   #drawn = null;
+  #picked = null;
   #shown = null;
   element = make("div", { className: "frame", role: "img" }, this.#svg, this.#missing);
 
-  /** `onShown` runs once the picture is loaded; `onDrawn(xyxy)` makes dragging draw a box, otherwise it moves the view. */
-  constructor({ onShown = () => {}, onDrawn = null } = {}) {
+  /**
+   * `onShown` runs once the picture is loaded; `onDrawn(xyxy)` makes dragging draw a box, otherwise it moves the view; with it,
+   * `onPicked(marks)` is told of a click: on which boxes, the smallest first.
+   */
+  constructor({ onShown = () => {}, onDrawn = null, onPicked = () => {} } = {}) {
     this.#drawn = onDrawn;
+    this.#picked = onPicked;
     this.#shown = onShown;
     this.element.classList.toggle("draws", onDrawn !== null);
     this.#svg.append(this.#image, this.#layer);
@@ -72,6 +78,12 @@ export class Frame {
   /** Look at a box with what is around it. */
   zoomTo(xyxy, factor = 5) {
     this.#look(around(xyxy, factor, 120, this.#frame, this.#shape));
+  }
+
+  /** Move the view to a box that is not all in sight. */
+  reveal([x1, y1, x2, y2]) {
+    const { x, y, w, h } = this.#view;
+    if (x1 < x || y1 < y || x2 > x + w || y2 > y + h) this.#look({ x: (x1 + x2 - w) / 2, y: (y1 + y2 - h) / 2, w });
   }
 
   /** Look at the whole frame. */
@@ -257,11 +269,12 @@ export class Frame {
     }
     const { kind, sides, from, box, view, screen } = this.#drag;
     const { width, height } = this.#frame;
+    const isClick = Math.hypot(event.clientX - screen[0], event.clientY - screen[1]) < CLICK;
     if (kind === "correct") {
       const change = [to.x - from.x, to.y - from.y, width, height];
       this.#correct(sides ? sized(box, sides, ...change) : moved(box, ...change));
     } else if (kind === "draw") {
-      this.#drag.spanned = spanned(from, to, width, height);
+      this.#drag.spanned = isClick ? null : spanned(from, to, width, height);
       this.#paint();
     } else {
       this.#look({ x: view.x - (event.clientX - screen[0]) * this.#unit, y: view.y - (event.clientY - screen[1]) * this.#unit, w: view.w });
@@ -269,8 +282,11 @@ export class Frame {
   }
 
   #up() {
-    const box = this.#drag?.kind === "draw" && this.#drag.spanned;
+    const isDrawing = this.#drag?.kind === "draw";
+    const box = isDrawing && this.#drag.spanned;
+    const hit = isDrawing && !box ? under(this.#marks.map(({ xyxy }) => xyxy), this.#drag.from) : null;
     this.#drag = null;
+    if (hit) return this.#picked(hit.map((k) => this.#marks[k]));
     if (box && box[2] - box[0] >= LEAST && box[3] - box[1] >= LEAST) this.#drawn(box.map((value) => Math.round(value * 10) / 10));
     else this.#paint();
   }

@@ -22,6 +22,13 @@ export function sized([x1, y1, x2, y2], sides, dx, dy, width, height) {
   ];
 }
 
+/** Which of some boxes are under a point, the smallest first; places in the list. */
+export function under(boxes, { x, y }) {
+  const area = (k) => (boxes[k][2] - boxes[k][0]) * (boxes[k][3] - boxes[k][1]);
+  const holds = ([x1, y1, x2, y2]) => x1 <= x && x <= x2 && y1 <= y && y <= y2;
+  return [...boxes.keys()].filter((k) => holds(boxes[k])).sort((a, b) => area(a) - area(b));
+}
+
 /** The box between two points. */
 export function spanned(a, b, width, height) {
   return [

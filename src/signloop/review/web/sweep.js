@@ -10,9 +10,9 @@ import { Lane } from "./lane.js";
 import { frame, loadFrame } from "./pictures.js";
 import { Proposals } from "./proposals.js";
 import { newId } from "./queue.js";
-import { keep, kept } from "./state.js";
+import { keep, kept, reviewer } from "./state.js";
 import { say } from "./toast.js";
-import { className, count, many, moment, one } from "./words.js";
+import { className, count, many, moment, one, person } from "./words.js";
 
 const READ = 4; // frames at a time
 const MOST = 50; // frames that are told of, to find those that were not left for later
@@ -24,13 +24,16 @@ export class SweepView {
   #shared;
   #lane;
   #likely = [];
-  #frame = new Frame({ onDrawn: (xyxy) => this.#drawn(xyxy) });
+  #chosen = null; // a sign that has a box
+  #frame = new Frame({ onDrawn: (xyxy) => this.#drawn(xyxy), onPicked: (marks) => this.#pick(marks.map(({ sign }) => sign)) });
   #proposals = new Proposals((id) => this.#name(id));
   #chooser = new Chooser((id) => this.#name(id), () => {});
   #follow = new FollowPanel();
   #title = make("h1");
   #facts = make("p", { className: "facts" });
-  #done = button("", "Enter", () => this.#complete(true), "main");
+  #done = button("", "Enter", () => this.#enter(), "main");
+  #release = button("", "Esc", () => this.#drop());
+  #later = button("", "N", () => this.#skip());
   #hint = make("p");
   #counts = make("p", { className: "counts" });
   #empty = make("div", { className: "empty", hidden: true });
@@ -49,14 +52,20 @@ export class SweepView {
     });
     const buttons = [
       button("mark a box", "B", () => this.#drawn(this.#frame.middle())),
-      button("remove box", "Esc", () => this.#drop()),
+      this.#release,
       button("cannot tell", "U", () => this.#cannotTell()),
-      button("later", "N", () => this.#skip()),
+      this.#later,
       button("back", "⌫", () => this.#goBack()),
     ];
+    const titled = make(
+      "div", { className: "titled" },
+      this.#title,
+      make("span", { textContent: "Zoom: wheel, or" }),
+      button("in", "+", () => this.#frame.zoom(1)), button("out", "−", () => this.#frame.zoom(-1)), button("whole", "0", () => this.#frame.whole()),
+    );
     this.#work = make(
       "div", { className: "work" },
-      make("div", { className: "left" }, make("div", { className: "head" }, this.#title, this.#facts, this.#counts), this.#frame.element),
+      make("div", { className: "left" }, make("div", { className: "head" }, titled, this.#facts, this.#counts), this.#frame.element),
       make(
         "div", { className: "right" },
         this.#done, this.#hint, this.#proposals.element, this.#chooser.element, make("div", { className: "buttons" }, ...buttons),
@@ -65,7 +74,11 @@ export class SweepView {
     this.element = make("section", { className: "single" }, this.#work, this.#empty, this.#follow.element);
     tellCounts(this.#counts);
     this.bindings = [
-      { keys: ["Enter"], text: "nothing (more) is missing: once all in it is decided, the frame is complete", run: () => this.#complete(true) },
+      {
+        keys: ["Enter"],
+        text: `nothing (more) is missing: once all in it is decided, the frame is complete; or look at the chosen ${one()} by itself`,
+        run: () => this.#enter(),
+      },
       { keys: ["b"], text: "mark a box in the middle (or drag one with the mouse)", run: () => this.#drawn(this.#frame.middle()) },
       {
         keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"],
@@ -80,7 +93,8 @@ export class SweepView {
       },
       { keys: ["1", "2", "3", "4", "5"], text: "name the marked box; then confirm it in the frames around", run: (key) => this.#proposals.choose(key) },
       { keys: ["/"], text: "search a name for the marked box", run: () => this.#frame.edited && this.#chooser.open() },
-      { keys: ["Escape"], text: "remove the marked box", run: () => this.#drop() },
+      { keys: ["e"], text: "choose a box that is there (or click it); again: the next one", run: () => this.#choose() },
+      { keys: ["Escape"], text: "remove the marked box, or let the chosen one go", run: () => this.#drop() },
       {
         keys: ["u"],
         text: `cannot tell which ${one()} is in the marked box: it is kept, to be ignored; without a box, whether one is missing: the frame stays incomplete`,
@@ -104,8 +118,9 @@ export class SweepView {
     ];
   }
 
-  /** Show one frame; undefined: the first that waits. */
-  async open(id) {
+  /** Show one frame; undefined: the one that was left for a look at one of its signs, else the first that waits. */
+  async open(id = kept("from", undefined)) {
+    keep("from", null);
     const opened = this.#lane.open(id);
     this.#likely = (await get("/api/sheets")).filter((sheet) => sheet.class_id !== null).map((sheet) => sheet.class_id);
     await opened;
@@ -125,6 +140,7 @@ export class SweepView {
 
   #show(detail) {
     this.#shared.place("sweep", undefined);
+    this.#chosen = null;
     this.#work.hidden = !detail;
     this.#empty.hidden = detail !== null;
     if (!detail) return this.#blank();
@@ -135,25 +151,73 @@ export class SweepView {
   }
 
   #marks() {
-    return this.#now.signs.map(({ xyxy, class_id, decided }) => {
-      const label = decided && class_id === null ? UNTOLD : `${className(class_id)}${decided ? "" : " ?"}`;
-      return { xyxy, label, kind: "known" };
+    return this.#now.signs.map((sign) => {
+      const label = `${nameIn(sign)}${sign.decided ? "" : " ?"}`;
+      return { xyxy: sign.xyxy, label, kind: sign === this.#chosen ? "known chosen" : "known", sign };
     });
   }
 
   #words() {
-    const { recording, time_s, reason, signs } = this.#now;
-    const drawn = this.#frame.edited !== null;
-    this.#title.textContent = drawn ? `What ${one()} is in the box?` : `Is any ${one()} without a box here?`;
-    this.#facts.textContent = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box · ${reason}`;
-    const asked = this.#open.length ? "Wrong boxes, and those with ?, are asked on the sheets." : "Wrong boxes are asked on the sheets.";
-    this.#hint.textContent = drawn
-      ? "Name it: 1–5, or / to search; U if you cannot tell which. Drag its sides, or use the arrow keys. Escape removes it."
-      : `If one is missing: drag a box around it, then name it. If not: Enter. If you cannot tell: U. ${asked}`;
-    this.#done.disabled = drawn;
-    this.#done.firstElementChild.textContent = drawn ? "name the box first" : "nothing is missing";
+    const { recording, time_s, reason, signs, searched } = this.#now;
+    const said = searched.map(({ annotator, complete }) => `${person(annotator)} ${complete ? "said: nothing is missing" : "left it incomplete"}`);
+    const facts = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box · ${reason}`;
+    this.#facts.replaceChildren(...(said.length ? [make("strong", { textContent: said.join("; ") }), " · "] : []), facts);
+    const [title, hint, act] = this.#asked();
+    this.#title.textContent = title;
+    this.#hint.textContent = hint;
+    this.#done.firstElementChild.textContent = act;
+    this.#done.disabled = this.#frame.edited !== null || this.#chosen?.is_asked === false;
+    this.#release.firstElementChild.textContent = this.#chosen ? "let it go" : "remove box";
+    this.#later.firstElementChild.textContent = said.length ? "go on" : "later";
     const ids = [...new Set([...kept("recent", []), ...this.#likely])].slice(0, KEYS);
     this.#proposals.show(ids.map((class_id) => ({ class_id })), null);
+  }
+
+  /** The question, what to do about it, and what the main button does. */
+  #asked() {
+    if (this.#frame.edited) return [`What ${one()} is in the box?`, "Name it: 1–5, or / to search. Drag its sides to fit.", "name the box first"];
+    if (!this.#chosen) {
+      const act = this.#isSaid(true) ? "go on: nothing is missing" : "nothing is missing";
+      return [`Is any ${one()} without a box here?`, "One is missing? Drag a box around it. A box is wrong? Click it, or E.", act];
+    }
+    const { is_asked, decided } = this.#chosen;
+    const name = nameIn(this.#chosen);
+    if (!is_asked) return [`${name}, decided in an earlier round`, "It is not asked again. E: the next box.", "decided earlier"];
+    const hint = "Wrong box or name? Say so one by one; F brings you back. E: the next box.";
+    return [`${name}, ${decided ? "decided" : "not decided yet"}`, hint, "open it one by one"];
+  }
+
+  /** Choose the smallest of the boxes that were clicked; once it is chosen, the next larger one. */
+  #pick(signs) {
+    if (!this.#now || this.#frame.edited) return;
+    this.#hold(signs[(signs.indexOf(this.#chosen) + 1) % signs.length] ?? null);
+  }
+
+  /** Choose the first box that is there, or the next one: from left to right. */
+  #choose() {
+    if (!this.#now || this.#isNaming()) return;
+    if (!this.#now.signs.length) return say(`No ${one()} has a box here`, true);
+    this.#pick([...this.#now.signs].sort((a, b) => a.xyxy[0] - b.xyxy[0]));
+    this.#frame.reveal(this.#chosen.xyxy);
+  }
+
+  #hold(sign) {
+    this.#chosen = sign;
+    this.#frame.mark(this.#marks());
+    this.#words();
+  }
+
+  /** Look at the chosen sign by itself; without one, nothing is missing. */
+  #enter() {
+    if (!this.#chosen) return this.#complete(true);
+    if (!this.#chosen.is_asked) return say("It was decided in an earlier round: E chooses the next box, Escape lets it go", true);
+    keep("from", this.#now.item_id);
+    this.#shared.go("single", this.#chosen.item_id);
+  }
+
+  /** Whether the person has said this of the frame. */
+  #isSaid(complete) {
+    return this.#now.searched.some((one) => one.annotator === reviewer() && one.complete === complete);
   }
 
   #blank() {
@@ -167,6 +231,7 @@ export class SweepView {
 
   #drawn(xyxy) {
     if (!this.#now) return;
+    this.#hold(null);
     this.#frame.edit(xyxy);
     this.#words();
   }
@@ -174,12 +239,13 @@ export class SweepView {
   #drop() {
     this.#frame.stop();
     this.#chooser.clear();
-    if (this.#now) this.#words();
+    if (this.#now) this.#hold(null);
   }
 
   /** Keep the marked box as a place to be ignored; without one, leave the frame incomplete. */
   #cannotTell() {
     if (this.#frame.edited) this.#name(null);
+    else if (this.#chosen) say("To answer the chosen box, open it with Enter; Escape lets it go", true);
     else this.#complete(false);
   }
 
@@ -187,6 +253,7 @@ export class SweepView {
   async #name(class_id) {
     const xyxy = this.#frame.edited;
     if (!this.#now) return;
+    if (this.#chosen) return say("To give it another name, open it with Enter; Escape lets it go", true);
     if (!xyxy) return say("First mark a box: drag around what is missing, or press B", true);
     const now = this.#now;
     const name = class_id === null ? `${one()} (${UNTOLD})` : className(class_id);
@@ -197,7 +264,7 @@ export class SweepView {
     this.#shared.queue.act(act, {}, this.#shared.clock.take());
     for (const detail of [now, ...this.#lane.next].filter((one) => one.recording_id === now.recording_id)) {
       const box = boxes.find((one) => one.index === detail.index);
-      if (box) detail.signs.push({ item_id: act.item_id, class_id, xyxy: box.xyxy, decided: true });
+      if (box) detail.signs.push({ item_id: act.item_id, class_id, xyxy: box.xyxy, decided: true, is_asked: true });
     }
     if (class_id !== null) keep("recent", [class_id, ...kept("recent", []).filter((id) => id !== class_id)].slice(0, KEYS));
     const where = boxes.length > 1 ? ` in ${boxes.length} frames` : " in this frame only";
@@ -222,6 +289,7 @@ export class SweepView {
   #complete(complete) {
     if (!this.#now) return this.#empty.hidden ? undefined : this.#shared.go("report"); // or the next one is on its way
     if (this.#isNaming()) return;
+    if (this.#isSaid(complete)) return this.#lane.leave();
     const { item_id, version } = this.#now;
     const open = this.#open.length;
     if (!complete) say("This frame stays incomplete");
@@ -254,3 +322,6 @@ export class SweepView {
     return this.#lane.now;
   }
 }
+
+/** What is in a box, in words. */
+const nameIn = ({ class_id, decided }) => (decided && class_id === null ? UNTOLD : className(class_id));
