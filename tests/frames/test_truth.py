@@ -16,13 +16,22 @@ from signloop.core import tables
 from signloop.core.boxes import intersection
 from signloop.core.errors import DataError
 from signloop.core.params import Data
-from signloop.core.rounds import publish_round
+from signloop.core.rounds import publish_round, read_rounds
 from signloop.core.taxonomy import Taxonomy
 from signloop.frames import truth
 
 WIDTH, HEIGHT = 80, 60
 AT = datetime(2024, 5, 1, tzinfo=UTC)
-DATA = Data(val_share=0.3, test_share=0.3, crop_margin=0.25, import_margin=0.1, min_side_px=6.0, background_per_frame=2, max_skipped=0.5)
+DATA = Data(
+    val_share=0.3,
+    test_share=0.3,
+    crop_margin=0.25,
+    import_margin=0.1,
+    min_side_px=6.0,
+    background_per_frame=2,
+    frames_per_sign=2,
+    max_skipped=0.5,
+)
 TAXONOMY = Taxonomy.model_validate(
     {
         "name": "hostile",
@@ -203,6 +212,31 @@ def test_a_later_verdict_wins_and_an_incomplete_frame_gives_no_background(world:
     (row,) = world.rows("truth")
     assert (row["class_id"], row["origin"], row["round"]) == (7, "relabelled", 2)
     assert {frame["complete"] for frame in world.rows("frames")} == {True}
+
+
+def test_a_verified_sign_teaches_in_some_training_frames_that_nobody_searched(world: World) -> None:
+    recordings = [world.record(f"{n:016x}", 9) for n in range(14)]
+    boxes = [
+        box(f"{r}/{i:06d}", name, xyxy, verdict, class_id, sign_id=f"{r} {name}", seen=False)
+        for r in recordings
+        for name, xyxy, verdict, class_id in (("sign", (10, 10, 30, 30), "accepted", 3), ("none", (40, 10, 60, 30), "rejected", None))
+        for i in (range(9) if name == "sign" else range(2, 4))
+    ]
+    boxes += [box(f"{r}/000008", "unknown", (10, 40, 20, 50), "unsure", None, seen=False) for r in recordings]
+    world.publish(boxes, [f"{r}/000004" for r in recordings])
+    world.assemble(data=DATA.model_copy(update={"frames_per_sign": 3, "background_per_frame": 0}))
+    split_of = {row["unit_id"]: row["split"] for row in read_rounds(world.data / "verified").splits.to_pylist()}
+    got: dict[str, dict[int, bool]] = defaultdict(dict)
+    for row in world.rows("frames"):
+        got[row["recording_id"]][int(row["frame_id"].split("/")[1])] = row["complete"]
+    spread = {0: False, 2: False, 3: False, 4: True, 5: False, 8: False}  # 0, 5 and 8 for the sign: 0-3 and 5-8 were not searched
+    assert {r: got[r] for r in recordings} == {r: spread if split_of[r] == "train" else {4: True} for r in recordings}
+    assert set(split_of.values()) == {"train", "val", "test"}
+    crops = [row for row in world.rows("crops") if row["split"] == "train"]
+    assert {(row["class_id"], row["origin"]) for row in crops} == {(3, "accepted"), (None, "rejected")}
+    assert len(crops) == sum(split == "train" for split in split_of.values()) * (6 + 2)
+    world.assemble(data=DATA.model_copy(update={"frames_per_sign": 0}))
+    assert {row["complete"] for row in world.rows("frames")} == {True}
 
 
 def test_backgrounds_are_drawn_on_complete_training_frames_only(world: World) -> None:

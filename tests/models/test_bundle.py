@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from signloop.core.errors import ConfigError, ModelError
 from signloop.core.files import read_json, write_json
 from signloop.core.params import Params
-from signloop.models.bundle import pick_device, read_bundle, write_bundle, write_network
+from signloop.models.bundle import pick_device, read_bundle, read_detector, write_bundle, write_network
 from signloop.models.detector import build_detector
 
 
@@ -17,6 +18,14 @@ def test_a_bundle_comes_back_as_it_was(folder: Path, networks: Path, tmp_path: P
     again = write_bundle(networks, networks, {"temperature": 2.0}, tmp_path / "again")
     assert again == bundle.model_id == read_json(folder / "bundle.json")["model_id"]
     assert write_bundle(networks, networks, {"temperature": 3.0}, tmp_path / "other") != again
+
+
+def test_a_detector_from_before_frames_were_known_in_part_is_read(networks: Path, tmp_path: Path) -> None:
+    shutil.copytree(networks, tmp_path / "old")
+    card = read_json(tmp_path / "old" / "detector.json")
+    del card["params"]["partial_share"]
+    write_json(tmp_path / "old" / "detector.json", card)
+    assert read_detector(tmp_path / "old")[1].partial_share == 0.0
 
 
 def test_damage_is_noticed(folder: Path) -> None:

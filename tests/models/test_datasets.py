@@ -79,6 +79,51 @@ def test_a_rejected_box_of_the_truth_reaches_the_detector(truth_folder: Path) ->
     assert [frame.rejected.tolist() for frame in found if len(frame.rejected)] == [[[box["x1"], box["y1"], box["x2"], box["y2"]]]]
 
 
+def test_of_a_frame_that_nobody_searched_only_what_is_known_is_learnt(fast: Params, tmp_path: Path) -> None:
+    image = np.full((200, 400, 3), 90, np.uint8)
+    image[20:40, 340:360] = (0, 0, 255)  # what a person rejected
+    image[150:170, 30:50] = (0, 255, 0)  # a sign
+    image[80:100, 200:220] = (255, 0, 0)  # what nobody has looked at
+    cv2.imwrite(str(tmp_path / "frame.png"), image[..., ::-1])
+    cv2.imwrite(str(tmp_path / "other.png"), np.full((200, 400, 3), 60, np.uint8))
+    none = np.empty((0, 4), np.float32)
+    sign, rejected = np.array([[30, 150, 50, 170]], np.float32), np.array([[340, 20, 360, 40]], np.float32)
+    partial = FrameTruth(tmp_path / "frame.png", sign, none, rejected, is_complete=False)
+    empty = FrameTruth(tmp_path / "other.png", none, none, none)
+    searched = FrameTruth(tmp_path / "other.png", sign, none, none)
+    changes = {"background_share": 0.3, "rejected_share": 0.2, "partial_share": 0.25, "exposure": 0.0, "crop_px": 400}
+    cfg = fast.detector.model_copy(update={**changes, "scale_min": 1.0, "scale_max": 1.0})
+    data = DetectionCrops([partial, empty, searched], cfg, 400, 1, seed=0)
+    kinds = {"partial": 0, "rejected": 0, "searched": 0, "background": 0}
+    for i in range(400):
+        frame, boxes = data._aim(np.random.default_rng((0, i)))
+        kinds["rejected" if boxes is rejected else "background" if not len(boxes) else "searched" if frame is searched else "partial"] += 1
+        assert len(boxes) or frame.is_complete  # a place that nobody has looked at is no background
+    assert kinds["rejected"] / 400 == pytest.approx(0.2, abs=0.05)
+    assert kinds["partial"] / (kinds["partial"] + kinds["searched"]) == pytest.approx(0.25, abs=0.08)
+    view, visible = data._cut(image, partial, 0, 0, 400)
+    assert visible.tolist() == sign.tolist()
+    assert view[160, 40].tolist() == [0, 255, 0]
+    assert view[141, 21].tolist() == view[30, 335].tolist() == [90, 90, 90]  # a little around is known, too
+    assert view[30, 350].tolist() == [0, 0, 255]
+    assert (view[80:100, 200:220] == 128).all()
+    assert (data._cut(image, searched, 0, 0, 400)[0][80:100, 200:220] == (255, 0, 0)).all()
+    with pytest.raises(DataError, match="no completely verified training frame"):
+        DetectionCrops([partial], cfg, 1, 1, seed=0)
+
+
+def test_frames_that_are_not_complete_are_for_training_only(truth_folder: Path) -> None:
+    frames, truth = tables.read(truth_folder / "frames.parquet", "truth_frames"), tables.read(truth_folder / "truth.parquet", "truth")
+    first = {row["split"]: row["frame_id"] for row in sorted(frames.to_pylist(), key=lambda row: str(row["frame_id"]), reverse=True)}
+    rows = [{**row, "complete": row["frame_id"] not in first.values()} for row in frames.to_pylist()]
+    found = {s: frame_truths(truth_folder, tables.from_rows("truth_frames", rows), truth, s) for s in ("train", "val", "test")}
+    assert {split: [frame.is_complete for frame in of_split] for split, of_split in found.items()} == {
+        "train": [False] + [True] * 5,
+        "val": [True] * 2,
+        "test": [True] * 2,
+    }
+
+
 def test_items_do_not_depend_on_order_or_process(truth_folder: Path, fast: Params) -> None:
     a, b = (DetectionCrops(_frames(truth_folder), fast.detector, 10, 0, seed=1) for _ in range(2))  # type: ignore[arg-type]
     first, other = a[3], a[4]

@@ -50,7 +50,16 @@ def taxonomy() -> Taxonomy:
 
 @pytest.fixture
 def data() -> Data:
-    return Data(val_share=0.2, test_share=0.2, crop_margin=0.2, import_margin=0.0, min_side_px=4.0, background_per_frame=1, max_skipped=0.1)
+    return Data(
+        val_share=0.2,
+        test_share=0.2,
+        crop_margin=0.2,
+        import_margin=0.0,
+        min_side_px=4.0,
+        background_per_frame=1,
+        frames_per_sign=8,
+        max_skipped=0.1,
+    )
 
 
 def _box(recording: str, sign: int, index: int, xyxy: tuple[float, float, float, float]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.review import snapshot
 from signloop.review.snapshot import Snapshot
@@ -104,6 +105,15 @@ def test_a_new_class_and_a_rejection_are_carried_to_frames_not_shown(shown: Snap
         ("relabelled", CIRCLE, False),
     ]
     assert (found["0002/1"]["verdict"], found["0002/1"]["seen"]) == ("rejected", False)
+
+
+@pytest.mark.parametrize("changes", [{"score": 0.39}, {"interpolated": True}])
+def test_a_class_is_not_carried_to_where_the_sign_was_guessed_but_a_rejection_is(shown: Snapshot, changes: dict[str, Any]) -> None:
+    boxes = [{**row, **(changes if row["index"] == 1 else {})} for row in shown.boxes.to_pylist()]
+    doubtful = replace(shown, boxes=tables.from_rows("prelabel_boxes", boxes))
+    left = {key: box for key, box in untouched(doubtful).items() if not key.startswith("0002")}
+    said = {key: row["verdict"] for key, row in rows(judge(doubtful, left)).items() if key.endswith(("/1", "/3"))}
+    assert said == {"0000/3": "accepted", "0001/3": "accepted", "0002/1": "rejected"}
 
 
 def test_frames_that_were_left_out_are_carried_to_like_those_not_shown(shown: Snapshot) -> None:

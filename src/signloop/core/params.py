@@ -31,6 +31,7 @@ class Data(Group):
         import_margin: the same, of crops that were imported.
         min_side_px: a box whose longer side is shorter gives no crop.
         background_per_frame: crops of background ("not a sign") drawn from each complete training frame.
+        frames_per_sign: training frames that teach a verified sign though nobody searched them for others; the nearest are much alike.
         max_skipped: share of items a stage may leave out before it fails.
     """
 
@@ -40,6 +41,7 @@ class Data(Group):
     import_margin: Share
     min_side_px: Positive
     background_per_frame: Count
+    frames_per_sign: Count
     max_skipped: Share
 
     @model_validator(mode="after")
@@ -83,6 +85,7 @@ class Detector(Group):
         exposure: strength of the random brightness and contrast change.
         lr, backbone_lr, weight_decay: AdamW; the peak of a one-cycle schedule.
         batch: crops a step.
+        partial_share: of the crops around signs, those from frames that nobody searched for others, if there are any.
         background_share, rejected_share: shares of training crops drawn anywhere, and around boxes that a person rejected, if there are
             any; the others are drawn around a box to find.
         ema: decay of the averaged weights that are kept; 0 keeps the last ones.
@@ -106,6 +109,7 @@ class Detector(Group):
     batch: Some
     background_share: Share
     rejected_share: Share
+    partial_share: Share
     ema: Share
     input_scale: Positive
     min_score: Share

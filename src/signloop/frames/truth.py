@@ -90,7 +90,7 @@ def assemble(frames_folder: Path, verified_folder: Path, out: Path, data: Data, 
     splits = {row["unit_id"]: row["split"] for row in verified.splits.to_pylist()}
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    frames = _frames(verified, extracted, recordings, splits)
+    frames = _frames(verified, extracted, recordings, splits, data.frames_per_sign)
     boxes = _boxes(verified, frames, taxonomy)
     crops = []
     for number, frame in enumerate(frames.values(), start=1):
@@ -110,7 +110,8 @@ def assemble(frames_folder: Path, verified_folder: Path, out: Path, data: Data, 
 
 def _missing(verified: Verified, recordings: Collection[str], max_skipped: float) -> list[Row]:
     """List the verified recordings that are no longer there; their labels rest until they come back."""
-    wanted = sorted({frame_id.split("/")[0] for frame_id in verified.frames.column("frame_id").to_pylist()})
+    spoken_of = [*verified.frames.column("frame_id").to_pylist(), *verified.boxes.column("frame_id").to_pylist()]
+    wanted = sorted({frame_id.split("/")[0] for frame_id in spoken_of})
     gone = [recording_id for recording_id in wanted if recording_id not in recordings]
     if wanted and len(gone) / len(wanted) > max_skipped:
         raise DataError(
@@ -148,11 +149,19 @@ def _not_extracted(shown: set[str], recordings: Mapping[str, Row], extracted: Co
     return rows, gone.total()
 
 
-def _frames(verified: Verified, extracted: dict[str, Row], recordings: dict[str, Row], splits: dict[str, str]) -> dict[str, Row]:
-    """Return the labelled frames that were extracted, by id, in order; the newest word on completeness counts."""
+def _frames(
+    verified: Verified, extracted: dict[str, Row], recordings: dict[str, Row], splits: dict[str, str], per_sign: int
+) -> dict[str, Row]:
+    """Return the labelled frames that were extracted, by id, in order; the newest word on completeness counts.
+
+    Beside those that a person searched there are training frames that only hold boxes of verified signs; these are not complete.
+    """
     complete: dict[str, bool] = {}
     for row in sorted(verified.frames.to_pylist(), key=lambda row: int(row["round"])):
         complete[row["frame_id"]] = row["complete"]
+    for frame_id in _of_signs(verified.boxes, extracted.keys() - complete.keys(), per_sign):
+        if splits.get(frame_id, splits.get(frame_id.split("/")[0])) == "train":
+            complete[frame_id] = False
     out = {}
     for frame_id in sorted(complete.keys() & extracted.keys()):
         frame, kind = extracted[frame_id], recordings[extracted[frame_id]["recording_id"]]["kind"]
@@ -167,6 +176,20 @@ def _frames(verified: Verified, extracted: dict[str, Row], recordings: dict[str,
             )
         out[frame_id] = {**frame, "kind": kind, "split": splits[unit], "complete": complete[frame_id], "path": path}
     return out
+
+
+def _of_signs(boxes: pa.Table, frame_ids: Collection[str], per_sign: int) -> set[str]:
+    """Choose, of these frames, at most `per_sign` for each verified sign: evenly over the time that it was seen."""
+    of_sign: dict[str, set[str]] = defaultdict(set)
+    columns = (boxes[name].to_pylist() for name in ("sign_id", "box_id", "frame_id", "verdict"))
+    for sign_id, box_id, frame_id, verdict in zip(*columns, strict=True):
+        if frame_id in frame_ids and ROLE_OF[verdict] != "ignore":
+            of_sign[sign_id or box_id].add(frame_id)
+    chosen: set[str] = set()
+    for found in of_sign.values():
+        ordered = sorted(found)
+        chosen |= {ordered[i] for i in np.linspace(0, len(ordered) - 1, min(per_sign, len(ordered))).round().astype(int)}
+    return chosen
 
 
 def _boxes(verified: Verified, frames: dict[str, Row], taxonomy: Taxonomy) -> dict[str, list[Row]]:

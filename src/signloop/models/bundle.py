@@ -25,6 +25,7 @@ from signloop.models.classifier import Classifier
 from signloop.models.detector import build_detector
 
 FORMAT = 1
+LATER = {"partial_share": 0.0}  # parameters of the training that cards of older models do not name
 NETWORK_FILES = ("detector.safetensors", "detector.json", "classifier.safetensors", "classifier.json")
 
 
@@ -83,7 +84,7 @@ def _card(path: Path) -> dict[str, Any]:
 def read_detector(folder: Path) -> tuple[nn.Module, DetectorParams]:
     """Build a detector from its card and fill it with its weights; pretrained weights are not needed for it."""
     card = _card(folder / "detector.json")
-    params = DetectorParams.model_validate_json(json.dumps(card["params"]))
+    params = DetectorParams.model_validate_json(json.dumps({**LATER, **card["params"]}))
     network = build_detector(params.model_copy(update={"weights": "none"}))
     _fill(network, folder / "detector.safetensors")
     return network, params

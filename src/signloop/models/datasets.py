@@ -27,6 +27,8 @@ from signloop.models.detector import to_tensor
 
 Image = NDArray[np.uint8]
 MIN_VISIBLE = 0.5  # a box of which less is left by a crop is hidden, not learnt
+KNOWN_AROUND = 0.5  # of a box's longer side: so much beside a verified box is known, too, in a frame that nobody searched
+GREY = 128  # what a crop shows outside of the frame
 MIN_SIDE_PX = 5.0  # a smaller box in a scaled crop is hidden, not learnt
 
 
@@ -39,16 +41,21 @@ class FrameTruth:
         positives: boxes to find, (n, 4) px.
         ignored: regions that are neither a sign nor "no sign", (m, 4) px.
         rejected: boxes that a model once proposed and a person rejected, (k, 4) px.
+        is_complete: whether all signs of the frame are among the positives; if not, what is beside the boxes says nothing.
     """
 
     path: Path
     positives: NDArray[np.float32]
     ignored: NDArray[np.float32]
     rejected: NDArray[np.float32]
+    is_complete: bool = True
 
 
 def frame_truths(folder: Path, frames: pa.Table, truth: pa.Table, split: str) -> list[FrameTruth]:
-    """Join tables `truth_frames` and `truth` to the completely labelled frames of one split, in the order of their ids."""
+    """Join tables `truth_frames` and `truth` to the labelled frames of one split, in the order of their ids.
+
+    Only for training there are frames that are not completely labelled: nothing can be measured on them.
+    """
     boxes: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: {"positive": [], "negative": [], "ignore": []})
     for row in truth.to_pylist():
         boxes[row["frame_id"]][row["role"]].append([row["x1"], row["y1"], row["x2"], row["y2"]])
@@ -57,9 +64,15 @@ def frame_truths(folder: Path, frames: pa.Table, truth: pa.Table, split: str) ->
         return np.array(boxes[frame_id][role], np.float32).reshape(-1, 4)
 
     return [
-        FrameTruth(folder / row["path"], of(row["frame_id"], "positive"), of(row["frame_id"], "ignore"), of(row["frame_id"], "negative"))
+        FrameTruth(
+            folder / row["path"],
+            of(row["frame_id"], "positive"),
+            of(row["frame_id"], "ignore"),
+            of(row["frame_id"], "negative"),
+            row["complete"],
+        )
         for row in sorted(frames.to_pylist(), key=lambda row: str(row["frame_id"]))
-        if row["split"] == split and row["complete"]
+        if row["split"] == split and (row["complete"] or split == "train")
     ]
 
 
@@ -72,6 +85,16 @@ def hide(image: Image, regions: NDArray[np.float32], keep: NDArray[np.float32]) 
             image[y1:y2, x1:x2] = image[y1:y2, x1:x2].mean(axis=(0, 1)).astype(np.uint8)
     for (x1, y1, x2, y2), pixels in kept:
         image[y1:y2, x1:x2] = pixels
+
+
+def show_only(image: Image, boxes: NDArray[np.float32]) -> None:
+    """Grey out, in place, all but these boxes and a little around each: what else is there may be a sign, or not."""
+    height, width = image.shape[:2]
+    around = KNOWN_AROUND * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
+    known = np.zeros((height, width), np.bool_)
+    for x1, y1, x2, y2 in np.rint(clip(boxes + around * [-1, -1, 1, 1], width, height)).astype(int):
+        known[y1:y2, x1:x2] = True
+    image[~known] = GREY
 
 
 def _light(strength: float) -> list[Any]:
@@ -88,11 +111,11 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     """Square full-resolution crops of frames, most around a box, at a random zoom; item i is the same in every epoch and process.
 
     Some are drawn around what a person rejected: the mistakes of former models, which a random place would hardly ever show (hard
-    negatives; Sung & Poggio 1998).
+    negatives; Sung & Poggio 1998). Of a frame that is not completely labelled, only the labelled boxes and a little around them are shown.
 
     Args:
-        frames: completely labelled training frames, at least one.
-        cfg: crop size, zoom, exposure, shares of background and of rejected boxes.
+        frames: training frames, at least one of them completely labelled.
+        cfg: crop size, zoom, exposure, shares of background, of rejected boxes, and of frames that are not completely labelled.
         items: length of the data set: the crops that a training will see.
         label: what the network's loss calls an object.
         seed: of all that is drawn.
@@ -102,11 +125,13 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     """
 
     def __init__(self, frames: list[FrameTruth], cfg: Detector, items: int, label: int, seed: int) -> None:
-        if not frames:
+        self.complete = [i for i, frame in enumerate(frames) if frame.is_complete]
+        if not self.complete:
             raise DataError("no completely verified training frame", todo="Verify recordings, or run `signloop demo`.")
         self.frames, self.cfg, self.items, self.label, self.seed = frames, cfg, items, label, seed
         self.around = {
-            "positives": [i for i, frame in enumerate(frames) if len(frame.positives)],
+            "positives": [i for i in self.complete if len(frames[i].positives)],
+            "partial": [i for i, frame in enumerate(frames) if len(frame.positives) and not frame.is_complete],
             "rejected": [i for i, frame in enumerate(frames) if len(frame.rejected)],
         }
         self.light = A.Compose(_light(cfg.exposure))
@@ -134,9 +159,12 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             frame = self.frames[int(rng.choice(rejected))]
             return frame, frame.rejected
         if chance >= 0 and found:
+            partial = self.around["partial"]
+            if partial and rng.random() < self.cfg.partial_share:
+                found = partial
             frame = self.frames[int(rng.choice(found))]
             return frame, frame.positives
-        return self.frames[int(rng.integers(len(self.frames)))], np.empty((0, 4), np.float32)
+        return self.frames[self.complete[int(rng.integers(len(self.complete)))]], np.empty((0, 4), np.float32)
 
     def _window(self, image: Image, boxes: NDArray[np.float32], scale: float, rng: np.random.Generator) -> tuple[int, int, int]:
         """Choose the square of the frame (px) that is zoomed to the crop; it lies inside the frame where that is large enough."""
@@ -161,9 +189,11 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         large = (inside[:, 2:] - inside[:, :2]).max(axis=1, initial=0) * zoom >= MIN_SIDE_PX
         keep = (visible >= MIN_VISIBLE) & large
         hide(view, np.concatenate([frame.ignored - offset, inside[~keep]]), inside[keep])
+        if not frame.is_complete:
+            show_only(view, np.concatenate([inside, frame.rejected - offset]))
         interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
         zoomed = cv2.resize(view, (max(1, round(view.shape[1] * zoom)), max(1, round(view.shape[0] * zoom))), interpolation=interpolation)
-        canvas = np.full((size, size, 3), 128, np.uint8)
+        canvas = np.full((size, size, 3), GREY, np.uint8)
         canvas[: zoomed.shape[0], : zoomed.shape[1]] = zoomed[:size, :size]
         return canvas, (inside[keep] * zoom).astype(np.float32)
 

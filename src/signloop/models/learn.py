@@ -42,7 +42,7 @@ SHEET = 24  # pictures of best and worst
 
 
 def learn_detector(truth: Path, params: Params, out: Path, progress: Progress, logger: Any = False) -> dict[str, float]:
-    """Train the detector on completely verified training frames, keep its best weights by AP on validation frames.
+    """Train the detector on verified training frames, keep its best weights by AP on completely verified validation frames.
 
     Args:
         truth: data/truth.

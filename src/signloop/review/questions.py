@@ -29,6 +29,7 @@ from signloop.review.log import active, read
 from signloop.review.plant import Planted, read_planted, write_planted
 from signloop.review.snapshot import finished
 
+GUESSED = 0.5  # of a sign's best score: under it, a box may lie on anything else
 RECORDINGS_HELD = 256  # whose boxes are in memory at a time
 TABLES = ("recordings", "frames")
 Row = dict[str, Any]

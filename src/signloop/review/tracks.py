@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signloop.core.boxes import clip
-from signloop.review.questions import Questions
+from signloop.review.questions import GUESSED, Questions
 from signloop.review.state import Item
 
-GUESSED = 0.5  # of the sign's best score: under it, a box may lie on anything else
 FADES_AFTER = 6  # boxes: beyond the last corrected frame, the correction has faded by then
 
 

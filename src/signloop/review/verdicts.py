@@ -14,6 +14,7 @@ from signloop.core import tables
 from signloop.core.boxes import SAME_IOU, iou
 from signloop.core.errors import DataError
 from signloop.core.files import sha256_json
+from signloop.review.questions import GUESSED
 from signloop.review.snapshot import NO_PROPOSALS, Proposals, Snapshot
 
 KEPT_IOU = 0.9  # under it, the person has moved the box
@@ -129,17 +130,21 @@ def _frame_verdicts(frame_id: str, proposals: Proposals, corrected: Sequence[Cor
 
 
 def _carried(snapshot: Snapshot, rows: Sequence[Row], frame_ids: set[str]) -> list[Row]:
-    """Carry the verdict on a sign over to its boxes in frames that nobody saw, if all of its boxes seen agree."""
+    """Carry the verdict on a sign over to its boxes in frames that nobody saw, if all of its boxes seen agree and it was not guessed."""
     said: dict[str, set[tuple[str, int | None]]] = defaultdict(set)
     for row in rows:
         if row["sign_id"] in snapshot.class_of_sign:
             said[row["sign_id"]].add((row["verdict"] if row["verdict"] in ("rejected", "unsure") else "sign", row["class_id"]))
     agreed = {sign_id: next(iter(answers)) for sign_id, answers in said.items() if len(answers) == 1}
     carried = []
-    columns = (snapshot.boxes[n].to_pylist() for n in ("frame_id", "box_id", "sign_id", "x1", "y1", "x2", "y2"))
-    for frame_id, box_id, sign_id, *xyxy in zip(*columns, strict=True):
+    best: dict[str, float] = defaultdict(float)
+    for sign_id, score in zip(snapshot.boxes["sign_id"].to_pylist(), snapshot.boxes["score"].to_pylist(), strict=True):
+        best[sign_id] = max(best[sign_id], score)
+    columns = (snapshot.boxes[n].to_pylist() for n in ("frame_id", "box_id", "sign_id", "score", "interpolated", "x1", "y1", "x2", "y2"))
+    for frame_id, box_id, sign_id, score, interpolated, *xyxy in zip(*columns, strict=True):
         word, class_id = agreed.get(sign_id, ("unsure", None))
-        if frame_id in frame_ids or word == "unsure":
+        is_guessed = interpolated or score < GUESSED * best[sign_id]
+        if frame_id in frame_ids or word == "unsure" or (word == "sign" and is_guessed):
             continue
         verdict = word if word == "rejected" else "accepted" if class_id == snapshot.class_of_sign[sign_id] else "relabelled"
         carried.append(_row(frame_id, box_id, sign_id, xyxy, class_id, verdict, False))
