@@ -96,10 +96,23 @@ def test_the_five_likeliest_classes(queued: Path, taxonomy: Taxonomy) -> None:
     assert [likely.class_id for likely in detail.classes] == [0, 1, 2, 3, 4]
 
 
+def test_a_card_tells_the_few_classes_that_are_likeliest_after_the_proposed_one(queued: Path, taxonomy: Taxonomy) -> None:
+    path = next((queued / "prelabels" / "signs").glob(f"{DRIVE}*"))
+    sure = {"top_ids": [SQUARE, CIRCLE, 9, 4, 5, 6], "top_confidences": [0.5, 0.20004, 0.1, 0.06, 0.05, 0.02]}
+    rows = [{**r, **sure} for r in tables.read(path, "prelabel_signs").to_pylist()]
+    rows[0]["top_confidences"] = [0.04, 0.9, 0.03, 0.01, 0.01, 0.01]
+    tables.write(path, "prelabel_signs", tables.from_rows("prelabel_signs", rows))
+    desk = Desk(questions.begin(queued, queued / "review", Verified(), [], 0.0, 0), taxonomy)
+    pictures = Pictures(desk.questions, queued / "frames", queued / "recordings")
+    others = [[(o.class_id, o.confidence) for o in views.card(desk, pictures, sign(desk, n)).others] for n in (0, 1, 3)]
+    desk.close()
+    assert others == [[], [(CIRCLE, 0.2), (9, 0.1), (4, 0.06)], [(SQUARE, 0.5), (CIRCLE, 0.2), (9, 0.1)]]
+
+
 def test_what_people_made_is_told_too(desk: Desk, pictures: Pictures, do: Do) -> None:
     do(desk, drawn(1))
     card = views.card(desk, pictures, NEW)
-    assert (card.class_id, card.reason, card.index, card.time_s) == (SQUARE, "added by a person", None, None)
+    assert (card.class_id, card.reason, card.index, card.time_s, card.others) == (SQUARE, "added by a person", None, None, [])
     assert views.detail(desk, pictures, NEW).classes == []
     do(desk, Merge(item_id=sign(desk, 1), other_id=NEW))
     assert views.detail(desk, pictures, NEW).merged_into == sign(desk, 1)
@@ -168,6 +181,21 @@ def test_how_well_somebody_looks_is_told_in_numbers(open_desk: OpenDesk, planted
     assert list(found.catch_interval or ()) == pytest.approx([0.0126, 0.9874], abs=1e-4)
     assert list(found.agree_interval or ()) == pytest.approx([0.025, 1.0])
     assert found.mistakes_left == 0.0  # the only sign was corrected: none was accepted wrongly
+
+
+@pytest.mark.parametrize("is_aside_first", [False, True])
+def test_a_planted_mistake_that_is_named_on_its_sheet_is_caught_as_one_that_is_put_aside_and_named_then(
+    open_desk: OpenDesk, planted: list[Planted], do: Do, is_aside_first: bool
+) -> None:
+    desk = open_desk(planted)
+    wrong = item_id_of(desk.questions.review_id, "planted/0000")  # a circle that is called a square
+    if is_aside_first:
+        do(desk, Decide(view="sheet", answers=(*said(sign(desk, 1), class_id=SQUARE).answers, *said(wrong, verdict="odd").answers)))
+        do(desk, Decide(view="single", answers=said(wrong).answers))
+    else:
+        do(desk, Decide(view="sheet", answers=(*said(sign(desk, 1), class_id=SQUARE).answers, *said(wrong).answers)))
+    found = views.quality(desk)
+    assert (found.decided, found.corrected, found.caught, found.planted) == (1, 0, 1, 1)
 
 
 def test_the_history_says_what_was_done_in_words(desk: Desk, do: Do) -> None:

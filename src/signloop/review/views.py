@@ -14,6 +14,7 @@ from signloop.review.state import touches
 from signloop.review.wire import BoxInFrame, Card, Detail, FrameDetail, Given, HistoryRow, Likely, Progress, Quality, Searched, SignInFrame
 
 MOST_CLASSES = 5  # likeliest ones, on the keys 1 to 5
+MOST_OTHERS, LEAST_OTHER = 3, 0.05  # classes of a card beside the proposed one, and confidence in each: a sheet must be told at once
 FOLLOWED = 25  # frames
 WORDS = {
     "fix": "box corrected",
@@ -39,6 +40,9 @@ def card(desk: Desk, pictures: Pictures, item_id: str) -> Card:
             frames=len(track),
             class_id=question.class_id,
             confidence=float(question.confidence),
+            others=[
+                Likely(class_id=c, confidence=round(p, 3)) for c, p in _likely(desk, item_id) if c != question.class_id and p >= LEAST_OTHER
+            ][:MOST_OTHERS],
             reason=question.reason,
             is_odd=any(given.answer.verdict == "odd" for given in item.answers.values()),
             answers=[
@@ -53,7 +57,6 @@ def detail(desk: Desk, pictures: Pictures, item_id: str) -> Detail:
     with desk.at_rest():
         question, item, track = desk.question(item_id), desk.state.item(item_id), desk.track(item_id)
         about = desk.questions.recordings[question.recording_id]
-        likely = desk.questions.shown(desk.surest(item_id)).classes if item.spans else ()
         boxes = [
             BoxInFrame(
                 index=int(track.indices[k]),
@@ -70,7 +73,7 @@ def detail(desk: Desk, pictures: Pictures, item_id: str) -> Detail:
             card=card(desk, pictures, item_id),
             width=about["width"],
             height=about["height"],
-            classes=[Likely(class_id=c, confidence=p) for c, p in likely[:MOST_CLASSES]],
+            classes=[Likely(class_id=c, confidence=p) for c, p in _likely(desk, item_id)[:MOST_CLASSES]],
             boxes=boxes,
             merged_into=item.merged_into,
         )
@@ -220,6 +223,12 @@ def _in_words(desk: Desk, entry: Entry) -> str:
         word = desk.taxonomy.by_id[answer.class_id].name if answer.class_id is not None else said[answer.verdict]
         counts[word] = counts.get(word, 0) + 1
     return ", ".join(f"{number} x {word}" if number > 1 else word for word, number in counts.items())
+
+
+def _likely(desk: Desk, item_id: str) -> tuple[tuple[int, float], ...]:
+    """Return the likeliest classes of a sign, best first; none of one that a person drew."""
+    spans = desk.state.item(item_id).spans
+    return desk.questions.shown(desk.surest(item_id)).classes if spans else ()
 
 
 def _number(value: float) -> float | None:

@@ -67,8 +67,19 @@ class Given(_Model):
     at: str
 
 
+class Likely(_Model):
+    """A class and the model's confidence in it."""
+
+    class_id: int
+    confidence: float
+
+
 class Card(_Model):
-    """One sign on a sheet; `index` is the frame of its best crop, None without a picture; `frames` are those with a box of it."""
+    """One sign on a sheet.
+
+    `index` is the frame of its best crop, None without a picture; `frames` are those with a box of it; `others` are the few classes that
+    the models find likeliest after the proposed one.
+    """
 
     item_id: str
     version: int
@@ -79,6 +90,7 @@ class Card(_Model):
     frames: int
     class_id: int | None
     confidence: float
+    others: list[Likely]
     reason: str
     is_odd: bool
     answers: list[Given]
@@ -94,13 +106,6 @@ class BoxInFrame(_Model):
     stored: bool
     moved: bool
     guessed: bool
-
-
-class Likely(_Model):
-    """A class and the model's confidence in it."""
-
-    class_id: int
-    confidence: float
 
 
 class Detail(_Model):
