@@ -158,6 +158,210 @@ def test_marks_outlive_a_reload(page: Page, entries: Entries) -> None:
     assert entries() == []
 
 
+def asked(page: Page) -> str:
+    """Wait for the question what some cards are."""
+    page.wait_for_selector("dialog.name-cards[open]")
+    return page.locator("dialog.name-cards h1").inner_text()
+
+
+def names(page: Page) -> list[str]:
+    """What is written on the cards."""
+    return page.locator(".card:visible .mark").all_inner_texts()
+
+
+def test_odd_cards_are_named_on_their_sheet_in_one_act_with_the_rest(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    sheet(page, "circle")
+    for number in (1, 3):
+        page.locator(".card").nth(number).click()
+    page.locator(".card").nth(4).click(button="right")
+    press(page, "/")
+    assert asked(page) == "What are the 2 cards marked odd?"
+    assert page.locator("dialog.name-cards .row canvas").count() == 2
+    likely = page.locator("dialog.name-cards .proposals .name").all_inner_texts()
+    assert likely == ["square", "star", "cross", "", ""]  # the three that are told of a card; not what all of them are called already
+    assert page.locator("dialog.name-cards .proposals button:enabled .sure").all_inner_texts() == ["10 %"] * 3  # mean of 11.25 % and 8.75 %
+    press(page, "2")
+    assert page.locator("dialog[open]").count() == 0
+    assert marks(page) == ["", "named", "", "named", "nothing"]
+    assert names(page) == ["", "→ star", "", "→ star", "✕ not a shape"]
+    page.locator(".card").nth(2).click()
+    assert page.locator(".head .main span").inner_text() == "Accept 1, 1 aside, 2 named, 1 not a shape"
+    press(page, "Enter")
+    sheet(page, HOSTILE)
+    [entry] = entries(1)
+    assert isinstance(entry.act, Decide)
+    wanted = [("sign", CIRCLE), ("sign", STAR), ("odd", None), ("sign", STAR), ("nothing", None)]
+    assert answers([entry]) == {item_of(sign_id(DRIVE, number)): right for number, right in enumerate(wanted)}
+    assert {answer.seen for answer in entry.act.answers} == {(0,)}
+    stored(page)
+    assert "4 of 11 shapes · 1 aside" in page.locator(".progress").inner_text()
+    assert "1 aside" in page.locator("nav.sheets li >> text=circle >> xpath=..").inner_text()
+
+
+def test_without_a_mark_the_card_that_one_is_on_is_named(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    sheet(page, "circle")
+    press(page, "ArrowRight")
+    page.get_by_role("button", name="name …").click()
+    assert asked(page) == "What shape is this?"
+    page.keyboard.type("hea")
+    assert page.locator("dialog.name-cards .chooser li").all_inner_texts() == ["heart"]
+    press(page, "Enter")
+    assert names(page) == ["", "→ heart", "", "", ""]
+    press(page, "ArrowRight", "/")  # the keyboard is on the cards again
+    assert asked(page) == "What shape is this?"
+    press(page, "/")
+    page.keyboard.type("circle")
+    press(page, "Enter")  # is what it is called: no other name
+    assert marks(page) == ["", "named", "", "", ""]
+    press(page, "Enter")
+    sheet(page, HOSTILE)
+    right = {item_of(sign_id(DRIVE, number)): ("sign", HEART if number == 1 else CIRCLE) for number in range(5)}
+    assert answers(entries(1)) == right
+
+
+@pytest.mark.parametrize("keys", [("Escape",), ("/", "Escape"), ("s", "Escape"), ("Enter", "Escape"), ("4", "5", "Escape")], ids=" ".join)
+def test_who_leaves_the_question_names_nothing(page: Page, entries: Entries, keys: tuple[str, ...]) -> None:
+    sheet(page, "circle")
+    press(page, "ArrowRight", "o", "/")
+    assert asked(page) == "What is the card marked odd?"
+    press(page, *keys)
+    page.wait_for_selector("dialog.name-cards", state="hidden")
+    assert marks(page) == ["", "odd", "", "", ""]
+    press(page, "ArrowRight", "x")
+    assert marks(page) == ["", "odd", "nothing", "", ""]
+    assert entries() == []
+
+
+def test_a_name_is_taken_off_as_a_mark_is(page: Page) -> None:
+    sheet(page, "circle")
+    card = page.locator(".card").first
+    for key in ("", "o", "Space"):
+        press(page, "/", "1")
+        assert marks(page)[0] == "named"
+        if key:
+            press(page, key)
+        else:
+            card.click()
+        assert marks(page)[0] == ""
+    press(page, "/", "1", "x")
+    assert marks(page)[0] == "nothing"
+    press(page, "x", "/", "1", "Shift+O")
+    assert marks(page) == ["named", "odd", "odd", "odd", "odd"]
+
+
+def test_names_outlive_a_reload_and_an_undo(page: Page, entries: Entries) -> None:
+    sheet(page, "circle")
+    press(page, "/")
+    page.keyboard.type("circle")  # its own name
+    press(page, "Enter", "]")
+    sheet(page, HOSTILE)
+    press(page, "/")
+    page.keyboard.type("circle")  # the class that has number 0
+    press(page, "Enter", "ArrowRight", "/", "1")
+    wanted = ["→ circle", "→ square", ""]
+    assert names(page) == wanted
+    page.reload()
+    sheet(page, HOSTILE)
+    assert names(page) == wanted
+    press(page, "Enter")
+    sheet(page, "square")
+    stored(page)
+    said = answers(entries(1))
+    assert sorted(said.values(), key=str) == [("sign", CIRCLE), ("sign", EVIL), ("sign", SQUARE)]
+    press(page, "z")
+    sheet(page, HOSTILE)
+    assert names(page) == wanted
+    press(page, "Enter")
+    stored(page)
+    assert answers(entries(3)) == said
+
+
+@pytest.mark.parametrize("mark", ["99", "-1", "1.5", '"3"', '"sign"', "true", "[3]", "null"])
+def test_a_kept_mark_that_is_no_class_is_forgotten(page: Page, entries: Entries, item_of: ItemOf, mark: str) -> None:
+    sheet(page, "circle")
+    press(page, "ArrowRight", "/", "1", "ArrowLeft", "o")
+    assert marks(page) == ["odd", "named", "", "", ""]
+    page.evaluate(
+        """([id, mark]) => {
+            const [key, value] = Object.entries(sessionStorage).find(([key]) => key.endsWith(".marks"));
+            sessionStorage.setItem(key, JSON.stringify({ ...JSON.parse(value), [id]: JSON.parse(mark) }));
+        }""",
+        [item_of(sign_id(DRIVE, 1)), mark],
+    )
+    page.reload()
+    sheet(page, "circle")
+    assert marks(page) == ["odd", "", "", "", ""]
+
+
+def test_what_has_no_picture_is_not_named_unseen(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    def lose(route: Route) -> None:
+        cards = route.fetch().json()
+        lost = {item_of(sign_id(DRIVE, number)) for number in (0, 2)}
+        route.fulfill(json=[{**card, "index": None} if card["item_id"] in lost else card for card in cards])
+
+    page.route("**/api/sheet?*class_id=0*", lose)
+    page.reload()
+    sheet(page, "circle")
+    assert marks(page) == ["odd", "", "odd", "", ""]
+    press(page, "/")
+    page.wait_for_selector(".toasts >> text=What has no picture here cannot be named")
+    press(page, "ArrowRight", "o", "/")
+    assert asked(page) == "What is the card marked odd?"
+    press(page, "1")
+    assert marks(page) == ["odd", "named", "odd", "", ""]
+
+
+def test_cards_that_no_model_can_name_are_named_on_their_sheet(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    sheet(page, "circle")
+    page.locator("nav.sheets >> text=no class known").click()
+    title(page, "No class known: what are these?")
+    loaded(page)
+    assert "then / names them all" in page.locator(".sheet .head p").inner_text()
+    assert page.locator(".head .main span").inner_text() == "1 aside"
+    press(page, "/")
+    assert asked(page) == "What shape is this?"
+    assert page.locator("dialog.name-cards .proposals .name").all_inner_texts() == ["square", *[""] * 4]
+    press(page, "1")
+    assert page.locator(".head .main span").inner_text() == "0 aside, 1 named"
+    press(page, "Enter")
+    assert answers(entries(1)) == {item_of(sign_id(DRIVE, 8)): ("sign", SQUARE)}
+
+
+def test_where_the_models_know_no_other_class_the_name_is_typed_at_once(page: Page) -> None:
+    def forget(route: Route) -> None:
+        route.fulfill(json=[{**card, "others": []} for card in route.fetch().json()])
+
+    page.route("**/api/sheet?*", forget)
+    page.reload()
+    sheet(page, "circle")
+    press(page, "/")
+    assert asked(page) == "What shape is this?"
+    page.keyboard.type("moon")
+    press(page, "Enter")
+    assert names(page)[0] == "→ moon"
+
+
+def test_nothing_beside_the_cards_moves_when_they_are_marked(page: Page) -> None:
+    places = """[...document.querySelectorAll(".sheet .head > *, .sheet .head button, .card:not([hidden])")].map((one) => {
+        const { x, y, width, height } = one.getBoundingClientRect();
+        return one.matches(".main") ? [x, width] : [x, y, width, height];
+    })"""
+    page.set_viewport_size({"width": 1366, "height": 625})
+    page.reload()
+    sheet(page, "circle")
+    before = page.evaluate(places)
+    press(page, "o", "ArrowRight", "x", "ArrowRight", "o", "/")
+    panel = page.locator("dialog.name-cards").bounding_box()
+    assert panel is not None
+    assert panel["y"] >= 0
+    assert panel["y"] + panel["height"] <= 625
+    press(page, "1", "ArrowRight", "o")
+    assert page.locator(".head .main span").inner_text() == "Accept 1, 1 aside, 2 named, 1 not a shape"
+    assert page.evaluate(places) == before
+    assert page.evaluate("document.querySelector('.sheet .head p').getBoundingClientRect().height") <= 2 * 19
+    assert page.evaluate("(({ scrollHeight, clientHeight }) => scrollHeight <= clientHeight)(document.querySelector('.head .main'))")
+
+
 def test_signs_are_decided_one_by_one(page: Page, entries: Entries, item_of: ItemOf) -> None:
     ids = [item_of(sign_id(*one)) for one in ORDER]
     go(page, "single")
@@ -1108,7 +1312,7 @@ def test_hostile_names_are_only_text(page: Page, entries: Entries) -> None:
 
 def test_the_keys_of_each_view_are_listed(page: Page, entries: Entries) -> None:
     words = {
-        "sheet": ("answer all cards of the sheet", "mark all unmarked cards as not a shape"),
+        "sheet": ("answer all cards of the sheet", "name all cards that are marked odd", "mark all unmarked cards as not a shape"),
         "single": ("accept as proposed", "split: from this picture on"),
         "sweep": ("the frame is complete", "mark a box in the middle"),
         "report": ("publish the answers",),

@@ -1,17 +1,20 @@
 // One sign enters, its place on a sheet leaves: crop, confidence and mark. Places are made once and reused for all sheets.
 
+import { picturedClass, setFace } from "./chooser.js";
 import { make } from "./dom.js";
-import { inFrames, notOne, percent, sureness } from "./words.js";
+import { isName } from "./marks.js";
+import { className, inFrames, notOne, percent, sureness } from "./words.js";
 
 /** A place on a sheet. */
 export class Place {
   card = null;
   #image = make("canvas");
   #drawing = this.#image.getContext("bitmaprenderer");
+  #face = picturedClass(null);
   #mark = make("span", { className: "mark" });
   #sure = make("span", { className: "sure" });
   #state = "empty"; // of the picture: empty, loading, shown, missing
-  element = make("div", { className: "card", role: "option", tabIndex: -1, hidden: true }, this.#image, this.#mark, this.#sure);
+  element = make("div", { className: "card", role: "option", tabIndex: -1, hidden: true }, this.#image, this.#face, this.#mark, this.#sure);
 
   /** Show a sign (null: the place stays empty), without its picture as yet; what is shown already stays. */
   show(card) {
@@ -37,12 +40,21 @@ export class Place {
 
   /** Show how the person marked it. */
   mark(mark) {
-    const said = { "": "", odd: "◆ odd", nothing: `✕ ${notOne()}` }[mark];
+    const isNamed = isName(mark);
+    const said = isNamed ? `→ ${className(mark)}` : { "": "", odd: "◆ odd", nothing: `✕ ${notOne()}` }[mark];
     const missing = this.#state === "missing" ? "no picture" : "";
-    this.element.dataset.mark = mark;
+    setFace(this.#face, isNamed ? mark : null);
+    this.element.dataset.mark = isNamed ? "named" : mark;
     this.element.ariaSelected = String(mark !== "");
     this.#mark.textContent = [missing, said].filter(Boolean).join(", ");
     this.element.ariaLabel = [sureness(this.card), missing, said].filter(Boolean).join(", ");
+  }
+
+  /** A small copy of its picture. */
+  copy(side) {
+    const canvas = make("canvas", { width: side, height: side });
+    canvas.getContext("2d").drawImage(this.#image, 0, 0, side, side);
+    return canvas;
   }
 
   get isLoading() {

@@ -1,10 +1,10 @@
 // Clicks and keys on a sheet enter, which of its cards are marked leaves; marks survive a reload of the page.
 
-import { keep, kept } from "./state.js";
+import { keep, kept, state } from "./state.js";
 
-const NEXT = { "": "odd", odd: "", nothing: "" };
+const WORDS = ["odd", "nothing"];
 
-/** Marks of the cards on the screen: item -> "odd" or "nothing". */
+/** Marks of the cards on the screen: item -> "odd", "nothing", or the id of the class that it is named. */
 export class Marks {
   #of = new Map();
   #before = new Map();
@@ -12,7 +12,7 @@ export class Marks {
   /** Other cards come: marks that were made on them before a reload or an undo come back. */
   begin(ids) {
     const known = new Map([...this.#before, ...Object.entries(kept("marks", {}))]);
-    this.#of = new Map(ids.filter((id) => known.has(id)).map((id) => [id, known.get(id)]));
+    this.#of = new Map(ids.filter((id) => isMark(known.get(id))).map((id) => [id, known.get(id)]));
     this.#keep();
   }
 
@@ -27,18 +27,23 @@ export class Marks {
     return this.#of.get(id) ?? "";
   }
 
-  /** What a click does: mark as odd, or take whatever mark there is away. */
-  click(id) {
-    this.set(id, NEXT[this.get(id)]);
+  has(id) {
+    return this.#of.has(id);
   }
 
-  /** Mark, or take the same mark away. */
+  /** What a click does: mark as odd, or take whatever mark there is away. */
+  click(id) {
+    this.set(id, this.has(id) ? "" : "odd");
+  }
+
+  /** Mark, or take the same mark away; where a card is named, "odd" takes the name away. */
   toggle(id, mark) {
-    this.set(id, this.get(id) === mark ? "" : mark);
+    const now = this.get(id);
+    this.set(id, now === mark || (isName(now) && mark === "odd") ? "" : mark);
   }
 
   set(id, mark) {
-    if (mark) this.#of.set(id, mark);
+    if (mark !== "") this.#of.set(id, mark);
     else this.#of.delete(id);
     this.#keep();
   }
@@ -47,3 +52,8 @@ export class Marks {
     keep("marks", Object.fromEntries(this.#of));
   }
 }
+
+/** Whether a mark is the class that a card is named. */
+export const isName = (mark) => typeof mark === "number";
+
+const isMark = (value) => WORDS.includes(value) || state.classes.has(value); // what was kept may be of other classes than there are now

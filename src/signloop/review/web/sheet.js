@@ -1,10 +1,11 @@
-// Open signs of one class enter, one act with an answer for each of them leaves: the odd ones are marked, one key accepts the rest.
+// Open signs of one class enter, one act with an answer for each of them leaves: the odd ones are marked, or named, one key accepts the rest.
 
 import { get } from "./api.js";
 import { Place } from "./card.js";
 import { picturedClass, setFace } from "./chooser.js";
 import { button, make } from "./dom.js";
-import { Marks } from "./marks.js";
+import { isName, Marks } from "./marks.js";
+import { NamePanel } from "./name.js";
 import { Peek } from "./peek.js";
 import { cutOuts } from "./pictures.js";
 import { Sheets } from "./sheets.js";
@@ -26,6 +27,7 @@ export class SheetView {
   #sheets = new Sheets((id) => this.#shared.go("sheet", id));
   #marks = new Marks();
   #peek = new Peek();
+  #naming = new NamePanel((id, places) => this.#named(id, places));
   #places = Array.from({ length: MOST }, () => this.#place());
   #grid = make(
     "div", { className: "grid", role: "listbox", "aria-multiselectable": "true", "aria-label": "Crops" },
@@ -36,6 +38,7 @@ export class SheetView {
   #about = make("p");
   #accept = button("", "Enter", () => this.#answer(), "main");
   #allOdd = button("all odd", "Shift+O", () => this.#rest("odd"));
+  #name = button("name …", "/", () => this.#ask());
   #facts = make("p", { className: "facts" });
   #empty = make("div", { className: "empty", hidden: true });
   #class = undefined;
@@ -54,16 +57,17 @@ export class SheetView {
     "section", { className: "sheet" }, this.#sheets.element,
     make(
       "div", { className: "work" },
-      make("div", { className: "head" }, this.#face, make("div", {}, this.#title, this.#about), this.#allOdd, this.#accept),
+      make("div", { className: "head" }, this.#face, make("div", {}, this.#title, this.#about), make("div", { className: "also" }, this.#name, this.#allOdd), this.#accept),
       this.#grid, this.#empty, this.#facts,
     ),
-    ...this.#peek.elements,
+    ...this.#peek.elements, this.#naming.element,
   );
   bindings = [
     { keys: ["Enter"], text: "answer all cards of the sheet, and show the next sheet", run: () => this.#answer() },
     { keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], text: "go to another card", again: true, run: (key) => this.#walk(key) },
     { keys: ["o", "Space"], text: "mark the card as odd, or not: it is looked at one by one later (or click it)", run: () => this.#toggle("odd") },
     { keys: ["x"], text: `mark the card as ${notOne()} (or Shift+click, right click)`, run: () => this.#toggle("nothing") },
+    { keys: ["/"], text: "name all cards that are marked odd, at once; with none marked, the card you are on", run: () => this.#ask() },
     { keys: ["Shift+o"], text: "mark all unmarked cards as odd, where few are right: O takes the mark from these", run: () => this.#rest("odd") },
     { keys: ["Shift+x"], text: `mark all unmarked cards as ${notOne()}`, run: () => this.#rest("nothing") },
     { keys: ["f"], text: "see the whole frame of the card", run: () => this.#cards[this.#at] && this.#peek.whole(this.#cards[this.#at]) },
@@ -98,6 +102,7 @@ export class SheetView {
   close() {
     this.#begin();
     this.#peek.leave();
+    this.#naming.close();
   }
 
   /** Something was taken back or done again: show where. */
@@ -155,6 +160,7 @@ export class SheetView {
     this.#class = id;
     this.#cards = cards;
     this.#peek.leave();
+    this.#naming.close();
     this.#shared.clock.take();
     this.#shared.place("sheet", id);
     this.#sheets.point(id);
@@ -234,8 +240,9 @@ export class SheetView {
 
   #answerOf(place) {
     const { item_id, class_id } = place.card;
-    const mark = this.#marks.get(item_id) || (class_id === null ? "odd" : "");
-    return { item_id, verdict: mark || "sign", class_id: mark ? null : class_id, seen: place.seen };
+    const mark = this.#marks.has(item_id) ? this.#marks.get(item_id) : (class_id ?? "odd");
+    const isSign = isName(mark); // an unmarked one has the name that is proposed
+    return { item_id, verdict: isSign ? "sign" : mark, class_id: isSign ? mark : null, seen: place.seen };
   }
 
   /** Nothing is open here: go where something is. */
@@ -260,25 +267,28 @@ export class SheetView {
     const name = make("strong", { textContent: className(this.#class ?? null) });
     if (!unknown) setFace(this.#face, this.#class);
     else this.#face.removeAttribute("src");
-    this.#title.replaceChildren(...(unknown ? [`No class known: which of these are ${notOne()}?`] : ["Are all of these ", name, "?"]));
+    this.#title.replaceChildren(...(unknown ? ["No class known: what are these?"] : ["Are all of these ", name, "?"]));
     this.#about.textContent = unknown
-      ? `Mark what is ${notOne()} with X. Enter puts all others aside, to be named singly.`
-      : `Click what is odd or doubtful (or arrow keys and O): it comes one by one later. X: ${notOne()}. Enter accepts all others.`;
+      ? `Click those that are alike (or arrow keys and O), then / names them all. X: ${notOne()}. Enter puts the rest aside, to be named singly.`
+      : `Click what is odd (or arrow keys and O): it comes one by one later, or / names it now. X: ${notOne()}. Enter accepts all others.`;
     this.#count();
   }
 
   #count() {
     const marks = this.#cards.map((card) => this.#marks.get(card.item_id));
     const [odd, nothing] = ["odd", "nothing"].map((mark) => marks.filter((one) => one === mark).length);
-    const rest = marks.length - odd - nothing;
+    const named = marks.filter(isName).length;
+    const rest = marks.length - odd - nothing - named;
     const aside = odd + (this.#class === null ? rest : 0);
     const parts = [
       this.#class !== null && `Accept ${rest}`,
       (aside > 0 || this.#class === null) && `${aside} aside`,
+      named > 0 && `${named} named`,
       nothing > 0 && `${nothing} ${notOne()}`,
     ];
     this.#accept.firstElementChild.textContent = parts.filter(Boolean).join(", ");
     this.#accept.hidden = !marks.length;
+    this.#name.hidden = !marks.length;
     this.#allOdd.disabled = !rest;
     this.#allOdd.hidden = !marks.length || this.#class === null;
   }
@@ -330,7 +340,7 @@ export class SheetView {
   /** Show a card's mark; one without a picture cannot be accepted unseen. */
   #tell(place) {
     const { item_id } = place.card;
-    if (place.isMissing && !this.#marks.get(item_id)) this.#marks.set(item_id, "odd");
+    if (place.isMissing && !this.#marks.has(item_id)) this.#marks.set(item_id, "odd");
     place.mark(this.#marks.get(item_id));
     this.#count();
   }
@@ -348,9 +358,30 @@ export class SheetView {
 
   #rest(mark) {
     this.#cards.forEach((card, k) => {
-      if (!this.#marks.get(card.item_id)) this.#marks.set(card.item_id, mark);
+      if (!this.#marks.has(card.item_id)) this.#marks.set(card.item_id, mark);
       this.#tell(this.#places[k]);
     });
+  }
+
+  /** Ask what the cards marked odd are, or else the one that the person is on; none that has not been seen. */
+  #ask() {
+    if (!this.#cards.length) return;
+    const odd = this.#places.slice(0, this.#cards.length).filter(({ card }) => this.#marks.get(card.item_id) === "odd");
+    const marked = odd.filter((place) => place.isShown);
+    const places = marked.length ? marked : [this.#places[this.#at]].filter((place) => place.isShown);
+    if (!places.length) return say("What has no picture here cannot be named yet", true);
+    this.#peek.leave();
+    this.#point(this.#at); // where the keyboard comes back to
+    const question = !marked.length ? `What ${one()} is this?` : marked.length > 1 ? `What are the ${marked.length} cards marked odd?` : "What is the card marked odd?";
+    this.#naming.open(places, question, this.#class);
+  }
+
+  /** Cards are of a class, as the person says; that which is proposed is no other name. */
+  #named(id, places) {
+    for (const place of places) {
+      this.#marks.set(place.card.item_id, id === this.#class ? "" : id);
+      this.#tell(place);
+    }
   }
 
   #point(k) {
