@@ -180,6 +180,8 @@ def test_odd_cards_are_named_on_their_sheet_in_one_act_with_the_rest(page: Page,
     press(page, "/")
     assert asked(page) == "What are the 2 cards marked odd?"
     assert page.locator("dialog.name-cards .row canvas").count() == 2
+    words = page.locator("dialog.name-cards p").first.inner_text()
+    assert words == "Press 1\N{EN DASH}3, or type a name and Enter. All 2 get the same name. Escape names nothing."
     likely = page.locator("dialog.name-cards .proposals .name").all_inner_texts()
     assert likely == ["square", "star", "cross", "", ""]  # the three that are told of a card; not what all of them are called already
     assert page.locator("dialog.name-cards .proposals button:enabled .sure").all_inner_texts() == ["10 %"] * 3  # mean of 11.25 % and 8.75 %

@@ -6,6 +6,7 @@ import { nameOf } from "./keys.js";
 import { Proposals } from "./proposals.js";
 import { state } from "./state.js";
 
+const MOST = 5; // likeliest classes, on the keys 1 to 5
 const SHOWN = 8; // crops in the row
 const SIDE = 76; // px of each
 
@@ -34,9 +35,10 @@ export class NamePanel {
     this.#title.textContent = question;
     this.element.setAttribute("aria-label", question);
     const likely = likeliest(places.map((place) => place.card), proposed);
-    const ways = likely.length ? "Press 1–5, or type a name" : "The models know no other class here: type a name";
+    const digits = likely.length > 1 ? `1–${likely.length}` : "1";
+    const ways = likely.length ? `Press ${digits}, or type a name and Enter.` : "The models know no other class here: type a name and Enter.";
     const all = places.length > 1 ? ` All ${places.length} get the same name.` : "";
-    this.#words.textContent = `${ways}; Enter takes the first.${all} Escape names nothing.`;
+    this.#words.textContent = `${ways}${all} Escape names nothing.`;
     this.#row.replaceChildren(...places.slice(0, SHOWN).map((place) => place.copy(SIDE)));
     if (places.length > SHOWN) this.#row.append(make("span", { textContent: `and ${places.length - SHOWN} more` }));
     this.#proposals.show(likely, null);
@@ -75,5 +77,6 @@ function likeliest(cards, proposed) {
   return [...sums]
     .filter(([id]) => id !== proposed && state.classes.has(id))
     .map(([class_id, sum]) => ({ class_id, confidence: sum / cards.length }))
-    .sort((one, other) => other.confidence - one.confidence);
+    .sort((one, other) => other.confidence - one.confidence)
+    .slice(0, MOST);
 }
