@@ -1142,6 +1142,19 @@ def test_an_older_decision_is_taken_back_and_done_again_from_the_history(page: P
     assert page.request.get(page.url.split("#")[0] + "api/progress").json()["signs_open"] == 3
 
 
+def test_what_is_put_aside_again_leaves_the_person_on_the_sheets(page: Page, entries: Entries) -> None:
+    sheet(page, "circle")
+    press(page, "o", "Enter")
+    sheet(page, HOSTILE)
+    press(page, "z")
+    sheet(page, "circle")
+    assert marks(page) == ["odd", "", "", "", ""]
+    press(page, "y")
+    title(page, "circle: nothing is open on this sheet")
+    assert page.locator("nav a[aria-current=page]").get_attribute("href") == "#sheet"
+    assert [type(entry.act) for entry in entries(3)] == [Decide, Undo, Undo]
+
+
 def test_undo_and_redo_go_over_a_reload(page: Page, entries: Entries, item_of: ItemOf) -> None:
     sheet(page, "circle")
     press(page, "ArrowRight", "o", "Enter")
@@ -1195,6 +1208,7 @@ def test_a_whole_review_needs_no_mouse(page: Page, project: Path) -> None:
     page.wait_for_selector("section.report tbody tr")
     press(page, "p")
     page.wait_for_selector(".published >> text=round_001")
+    page.wait_for_selector("section.report tbody tr.line + tr")  # all is below the line now
 
     verified = read_rounds(project / "data" / "verified")
     published: dict[str, set[tuple[str, int | None]]] = defaultdict(set)

@@ -16,7 +16,7 @@ from signloop.review.desk import Desk
 from signloop.review.log import Act, Add, Answer, Decide, Entry, Fix, Merge, Placed, Split, Sweep
 from signloop.review.pictures import MissingPictureError, Pictures
 from signloop.review.plant import Planted
-from signloop.review.questions import item_id_of
+from signloop.review.questions import item_id_of, mark_published
 
 DRIVE, PHOTOS, MODEL = "d" * 16, "f" * 16, "mtest"
 CIRCLE, SQUARE = 3, 8
@@ -196,6 +196,14 @@ def test_a_planted_mistake_that_is_named_on_its_sheet_is_caught_as_one_that_is_p
         do(desk, Decide(view="sheet", answers=(*said(sign(desk, 1), class_id=SQUARE).answers, *said(wrong).answers)))
     found = views.quality(desk)
     assert (found.decided, found.corrected, found.caught, found.planted) == (1, 0, 1, 1)
+
+
+def test_what_is_published_is_told(desk: Desk, do: Do) -> None:
+    do(desk, said(sign(desk, 1)))
+    assert views.quality(desk).published == 0
+    mark_published(desk.questions.folder, 1)
+    do(desk, said(sign(desk, 2)))
+    assert views.quality(desk).published == 1
 
 
 def test_the_history_says_what_was_done_in_words(desk: Desk, do: Do) -> None:

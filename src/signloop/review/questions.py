@@ -158,6 +158,12 @@ def mark_published(folder: Path, entries: int) -> None:
     write_json(folder / "published.json", {"entries": entries})
 
 
+def published_entries(folder: Path) -> int:
+    """Return how many entries of a review's log were there when it was published last; 0 if it never was."""
+    note = folder / "published.json"
+    return int(read_json(note)["entries"]) if note.exists() else 0
+
+
 def unpublished(review_folder: Path) -> list[Path]:
     """Return the reviews with decisions that are in no round yet, the one that was worked on last first.
 
@@ -165,8 +171,7 @@ def unpublished(review_folder: Path) -> list[Path]:
     """
     found = []
     for log in (review_folder / "reviews").glob("*/log.jsonl"):
-        note, entries = log.parent / "published.json", read(log)
-        published = int(read_json(note)["entries"]) if note.exists() else 0
+        entries, published = read(log), published_entries(log.parent)
         if len(entries) > published and (published or active(entries)):
             found.append(log)
     return [log.parent for log in sorted(found, key=lambda path: -path.stat().st_mtime)]

@@ -10,6 +10,7 @@ from signloop.review.desk import Desk
 from signloop.review.follow import follow
 from signloop.review.log import Add, Decide, Entry, Sweep, Undo, taken_back
 from signloop.review.pictures import MissingPictureError, Pictures
+from signloop.review.questions import published_entries
 from signloop.review.state import touches
 from signloop.review.wire import BoxInFrame, Card, Detail, FrameDetail, Given, HistoryRow, Likely, Progress, Quality, Searched, SignInFrame
 
@@ -158,6 +159,7 @@ def quality(desk: Desk) -> Quality:
         agree_interval=None if agreed.interval is None else (agreed.interval.low, agreed.interval.high),
         mistakes_left=None if left is None else left[0],
         mistakes_left_bounds=None if left is None else left[1:],
+        published=published_entries(desk.questions.folder),
     )
 
 

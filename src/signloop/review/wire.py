@@ -201,7 +201,7 @@ class HistoryRow(_Model):
 
 
 class Quality(_Model):
-    """How well the review was done so far; intervals are 95 %."""
+    """How well the review was done so far; intervals are 95 %. `published`: the last entry before it was published last, 0 if never."""
 
     decided: int
     corrected: int
@@ -215,6 +215,7 @@ class Quality(_Model):
     agree_interval: tuple[float, float] | None
     mistakes_left: float | None
     mistakes_left_bounds: tuple[float, float] | None
+    published: int
 
 
 class Published(_Model):

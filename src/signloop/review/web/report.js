@@ -21,6 +21,7 @@ export class ReportView {
   #newest = button("newest", "", () => this.#history(null));
   #name = nameField("Your name");
   #oldest = null;
+  #sent = 0; // the last act that is published
   element;
   bindings = [{ keys: ["p"], text: "publish the answers", run: () => this.#write() }];
 
@@ -51,7 +52,8 @@ export class ReportView {
     if (id === "name") this.#name.input.focus();
     this.#shared.place("report", undefined);
     await this.#shared.queue.idle();
-    await Promise.all([this.#quality(), this.#history(null)]);
+    await this.#quality();
+    await this.#history(null);
   }
 
   close() {}
@@ -62,6 +64,7 @@ export class ReportView {
 
   async #quality() {
     const quality = await get("/api/quality");
+    this.#sent = quality.published;
     this.#numbers.replaceChildren(...sentences(quality).map(([name, value, text], k) =>
       make("div", { className: k < NARROW ? "" : "wide" }, make("dt", { textContent: name }), make("dd", {}, make("strong", { textContent: value }), make("span", { textContent: text }))),
     ));
@@ -72,7 +75,7 @@ export class ReportView {
     this.#oldest = rows.at(-1)?.number ?? null;
     this.#older.disabled = rows.length < ROWS || this.#oldest === 1;
     this.#newest.disabled = before === null;
-    this.#rows.replaceChildren(...rows.map((row) => this.#row(row)));
+    this.#rows.replaceChildren(...rows.flatMap((row) => (row.number === this.#sent ? [line(), this.#row(row)] : [this.#row(row)])));
     if (!rows.length) this.#rows.append(make("tr", {}, make("td", { colSpan: 6, textContent: "Nothing was done yet." })));
   }
 
@@ -115,6 +118,7 @@ export class ReportView {
       this.#published.textContent = (await post("/api/publish", {})).report;
       this.#published.scrollIntoView({ block: "nearest" });
       say("Published");
+      this.open();
     } catch (error) {
       if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
       this.#published.textContent = "";
@@ -122,6 +126,9 @@ export class ReportView {
     }
   }
 }
+
+/** What stands between the acts that are published and those that are not. */
+const line = () => make("tr", { className: "line" }, make("td", { colSpan: 6, textContent: "All below is published" }));
 
 function sentences(quality) {
   const { decided, corrected, caught, planted, agreed, repeats } = quality;
