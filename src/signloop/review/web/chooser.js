@@ -111,7 +111,8 @@ function misfit({ name }, typed) {
 
 /** A class's picture; an empty place of the same size if it has none. */
 export function picturedClass(id) {
-  const image = make("img", { className: "face", alt: "", draggable: false });
+  // Lazy: a list that nobody has opened yet would ask for all classes, before what is shown has its pictures.
+  const image = make("img", { className: "face", alt: "", draggable: false, loading: "lazy" });
   setFace(image, id);
   return image;
 }

@@ -175,7 +175,10 @@ export class SheetView {
     this.#point(0);
     this.#head();
     this.#blank();
-    if (cards.length) sheet.loading.then(() => this.#shown === sheet && this.#fill()); // what is shown now comes first
+    sheet.loading.then(() => {
+      this.#sheets.picture(); // what is shown now comes first
+      if (cards.length && this.#shown === sheet) this.#fill();
+    });
   }
 
   #paint({ cards, pictures }) {

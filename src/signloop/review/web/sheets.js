@@ -1,7 +1,7 @@
 // The classes that are proposed enter; the list at the left of a sheet, with what is open in each, and the class that comes next leave.
 
 import { get } from "./api.js";
-import { picturedClass } from "./chooser.js";
+import { picturedClass, setFace } from "./chooser.js";
 import { make } from "./dom.js";
 import { className } from "./words.js";
 
@@ -10,6 +10,7 @@ export class Sheets {
   #rows = [];
   #list = make("ul");
   #onChosen;
+  #isPictured = false;
   element = make("nav", { className: "sheets", "aria-label": "Proposed classes" }, make("h2", { textContent: "Proposed classes" }), this.#list);
 
   constructor(onChosen) {
@@ -25,6 +26,13 @@ export class Sheets {
       Object.assign(row, { open, odd });
       this.#tell(row);
     }
+  }
+
+  /** Show the classes' pictures: only once the first sheet has its crops, which matter more. */
+  picture() {
+    if (this.#isPictured) return;
+    this.#isPictured = true;
+    for (const { id, face } of this.#rows) setFace(face, id);
   }
 
   /** Mark the class that is shown. */
@@ -60,8 +68,9 @@ export class Sheets {
 
   #add(id) {
     const count = make("span", { className: "count" });
-    const link = make("button", { type: "button" }, picturedClass(id), make("span", { className: "name", textContent: className(id) }), count);
-    const row = { id, open: 0, odd: 0, link, count };
+    const face = picturedClass(this.#isPictured ? id : null);
+    const link = make("button", { type: "button" }, face, make("span", { className: "name", textContent: className(id) }), count);
+    const row = { id, open: 0, odd: 0, link, count, face };
     link.addEventListener("click", () => this.#onChosen(id));
     this.#rows.push(row);
     this.#list.append(make("li", {}, link));
