@@ -137,7 +137,10 @@ def project(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "dvc.yaml", root)
     (data / "recordings").mkdir(parents=True)
     classes = [{"id": i, "name": name, "group": "shapes"} for i, name in enumerate(CLASSES)]
-    params = {**_edge.compose(ROOT / "conf", []), "taxonomy": {"name": "shapes", "object_name": "shape", "classes": classes}}
+    params = {
+        **_edge.compose(ROOT / "conf", []),
+        "taxonomy": {"name": "shapes", "object_name": "shape", "also": {"heart": "love"}, "classes": classes},
+    }
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     for recording_id in INDICES:
         for part, rows in zip(("boxes", "signs"), _prelabels(recording_id), strict=True):

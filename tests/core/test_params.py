@@ -1,5 +1,6 @@
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_every_wrong_type_is_named_in_full(committed: dict[str, Any]) -> None:
     for place in leaves(committed):
         value = copy.deepcopy(committed)
         change(value, place, {"strange": [1]})
-        with pytest.raises(ConfigError, match=rf"\b{'.'.join(place)}[.:]"):
+        with pytest.raises(ConfigError, match=rf"\b{re.escape('.'.join(place))}[.:]"):
             parse(value, "params.yaml")
 
 

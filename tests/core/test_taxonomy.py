@@ -60,9 +60,14 @@ def test_the_german_signs_are_43_and_their_mirrors_fit() -> None:
     assert taxonomy.by_id[taxonomy.id_of["speed limit 30"]].mirror is None
 
 
+def test_other_words_are_of_known_classes() -> None:
+    with pytest.raises(ValidationError, match="also: no class is called 'give wey'"):
+        Taxonomy.model_validate({**make(LEFT, RIGHT).model_dump(), "also": {"give wey": "yield"}})
+
+
 def test_what_is_said_to_people_makes_no_model_out_of_date() -> None:
     silent = make(LEFT, RIGHT)
-    talking = silent.model_copy(update={"counts": "arrows on the road"})
+    talking = silent.model_copy(update={"counts": "arrows on the road", "also": {silent.classes[0].name: "arrow"}})
     assert talking.card() == silent.card()
     assert Taxonomy.model_validate(talking.card()) == silent
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

@@ -39,6 +39,7 @@ def taxonomy() -> Taxonomy:
             "name": "shapes",
             "object_name": "shape",
             "counts": "shapes of any colour",
+            "also": {"circle": "ring"},
             "classes": (
                 {"id": CIRCLE, "name": "circle", "group": "round"},
                 {"id": SQUARE, "name": "square", "group": "straight"},

@@ -42,7 +42,7 @@ def test_every_sign_is_asked_the_most_doubtful_first(signs: pa.Table, frames: pa
     assert [row["sign_id"] for row in rows] == [f"{DRIVE}/mtest/{n:04d}" for n in (3, 2, 1, 0)] + [f"{PHOTOS}/mtest/0000"]
     assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
     assert rows[0]["reason"] == "the models see a sign but cannot name it"
-    assert rows[1]["reason"] == "the models are 30% sure of the class, and of another one nearly as much (15% less)"
+    assert rows[1]["reason"] == "the models are 30% sure of the class, and nearly as sure of another one"
     assert rows[2]["reason"] == "the models are 60% sure of the class"
     assert {row["kind"] for row in rows} == {"sign"}
 

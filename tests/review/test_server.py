@@ -95,8 +95,8 @@ def test_the_page_learns_what_it_needs_once(page: TestClient, desk: Desk) -> Non
     about = page.get("/api/about").json()
     assert (about["review_id"], about["reviewer"], about["object_name"]) == (desk.questions.review_id, "ann", "shape")
     assert (about["is_login"], about["counts"]) == (False, "shapes of any colour")
-    assert [(c["id"], c["name"], c["has_picture"]) for c in about["classes"]] == [
-        (CIRCLE, "circle", False), (SQUARE, "square", False), (9, "star", False)
+    assert [(c["id"], c["name"], c["also"], c["has_picture"]) for c in about["classes"]] == [
+        (CIRCLE, "circle", "ring", False), (SQUARE, "square", "", False), (9, "star", "", False)
     ]  # fmt: skip
 
 

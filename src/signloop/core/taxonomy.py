@@ -32,8 +32,9 @@ class Taxonomy(BaseModel):
     Attributes:
         name: what it is called in reports.
         object_name: what one labelled thing is called ("sign"), the detector's single class.
-        counts: what is to be labelled and what is not, in words for the person who verifies; "" says nothing. Models know nothing of
-            it, and its change makes none out of date.
+        counts: what is to be labelled and what is not, in words for the person who verifies; "" says nothing.
+        also: class name -> other words by which people search for it. Models know nothing of `counts` and `also`, and a change of
+            these makes none out of date.
         classes: at least one class; ids and names unique; mirrors known and mutual.
     """
 
@@ -42,6 +43,7 @@ class Taxonomy(BaseModel):
     name: str
     object_name: str
     counts: Annotated[str, Field(max_length=400)] = ""
+    also: dict[str, Annotated[str, Field(max_length=200)]] = {}
     classes: tuple[SignClass, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -49,6 +51,9 @@ class Taxonomy(BaseModel):
         by_id = {c.id: c for c in self.classes}
         if len(by_id) != len(self.classes) or len({c.name for c in self.classes}) != len(self.classes):
             raise ValueError("class ids and names must be unique")
+        strange = sorted(self.also.keys() - {c.name for c in self.classes})
+        if strange:
+            raise ValueError(f"also: no class is called {strange[0]!r}")
         for c in self.classes:
             if c.mirror is not None and (c.mirror not in by_id or by_id[c.mirror].mirror != c.id):
                 raise ValueError(f"class {c.id} ({c.name}): mirror {c.mirror} is unknown or does not point back")
@@ -56,7 +61,7 @@ class Taxonomy(BaseModel):
 
     def card(self) -> dict[str, Any]:
         """Return what a model knows of it: all but the words for people."""
-        return self.model_dump(exclude={"counts"})
+        return self.model_dump(exclude={"counts", "also"})
 
     def __len__(self) -> int:
         return len(self.classes)

@@ -20,7 +20,7 @@ def _reason(sign: dict[str, Any]) -> str:
     if sign["class_id"] is None:
         return "the models see a sign but cannot name it"
     confidence = f"the models are {sign['confidence']:.0%} sure of the class"
-    return confidence + (f", and of another one nearly as much ({sign['margin']:.0%} less)" if sign["margin"] < CLOSE else "")
+    return confidence + (", and nearly as sure of another one" if sign["margin"] < CLOSE else "")
 
 
 def _conflicts(verified: Verified) -> list[dict[str, Any]]:

@@ -171,7 +171,11 @@ def _read_routes(desk: Desk, pictures: Pictures, reviewer: str) -> APIRouter:
     @router.get("/about")
     def about(login: Login) -> About:
         """What the page needs once."""
-        classes = [ClassInfo(id=c.id, name=c.name, group=c.group, has_picture=views.has_face(c.id, c.name)) for c in desk.taxonomy.classes]
+        also = desk.taxonomy.also
+        classes = [
+            ClassInfo(id=c.id, name=c.name, group=c.group, also=also.get(c.name, ""), has_picture=views.has_face(c.id, c.name))
+            for c in desk.taxonomy.classes
+        ]
         return About(
             review_id=desk.questions.review_id,
             reviewer=login or reviewer,

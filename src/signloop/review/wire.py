@@ -14,11 +14,12 @@ class _Model(BaseModel):
 
 
 class ClassInfo(_Model):
-    """One class of the taxonomy; `has_picture` tells whether /pictures/class/ID.png exists."""
+    """One class of the taxonomy; `also`: other words for it; `has_picture` tells whether /pictures/class/ID.png exists."""
 
     id: int
     name: str
     group: str
+    also: str
     has_picture: bool
 
 

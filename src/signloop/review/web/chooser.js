@@ -3,6 +3,7 @@
 import { make } from "./dom.js";
 import { face } from "./pictures.js";
 import { state } from "./state.js";
+import { percent } from "./words.js";
 
 /** Search by name; `onChosen(classId)`, `onLeft()` when the person gives up. */
 export class Chooser {
@@ -16,6 +17,7 @@ export class Chooser {
   #rows; // in the order of the taxonomy
   #shown; // those that fit, the best first
   #current = null;
+  #first = []; // ids of those that stand first among classes that fit as well
   #none = make("p", { role: "status", textContent: "No class has these letters in its name." });
   element = make("div", { className: "chooser" }, this.#input, this.#none, this.#list);
 
@@ -32,11 +34,20 @@ export class Chooser {
     this.#input.addEventListener("blur", () => this.#point(null));
   }
 
-  /** Let the person type. */
-  open() {
+  /** Let the person type. `likely`: [{class_id, confidence}], shown first as long as nothing is typed. */
+  open(likely = []) {
+    this.#first = likely.map((one) => one.class_id);
+    const sure = new Map(likely.map((one) => [one.class_id, percent(one.confidence)]));
+    for (const row of this.#rows) row.sure.textContent = sure.get(row.id) ?? "";
     this.clear();
+    this.#filter();
     this.#input.focus();
     this.#point(this.#shown[0]);
+  }
+
+  /** Let the person type on. */
+  again() {
+    this.#input.focus();
   }
 
   /** Forget what was typed. */
@@ -51,17 +62,19 @@ export class Chooser {
 
   #row(one) {
     const picture = picturedClass(one.id);
-    const node = make("li", { id: `class-${one.id}`, role: "option", ariaSelected: "false" }, picture, make("span", { textContent: one.name }));
+    const sure = make("span", { className: "sure" });
+    const node = make("li", { id: `class-${one.id}`, role: "option", ariaSelected: "false" }, picture, make("span", { textContent: one.name }), sure);
     node.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the keyboard
     node.addEventListener("click", () => this.#choose(one.id));
-    return { node, id: one.id, name: one.name.toLowerCase(), group: one.group.toLowerCase() };
+    return { node, sure, id: one.id, name: one.name.toLowerCase(), more: `${one.also} ${one.group}`.toLowerCase() };
   }
 
   /** Show the classes that fit what is typed, those whose name fits best first. */
   #filter() {
     const typed = this.#input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = this.#rows.filter((row) => typed.every((word) => row.name.includes(word) || row.group.includes(word)));
-    this.#shown = fits.sort((a, b) => misfit(a, typed) - misfit(b, typed));
+    const fits = this.#rows.filter((row) => typed.every((word) => row.name.includes(word) || row.more.includes(word)));
+    const place = ({ id }) => (this.#first.includes(id) ? this.#first.indexOf(id) : this.#first.length);
+    this.#shown = fits.sort((a, b) => misfit(a, typed) - misfit(b, typed) || place(a) - place(b));
     this.#list.replaceChildren(...this.#shown.map((row) => row.node));
     this.#none.hidden = this.#shown.length > 0;
   }
@@ -100,7 +113,7 @@ export class Chooser {
   }
 }
 
-/** How far a class's name is from what was typed: it is that, begins so, has a word that begins so, holds it, or only its group does. */
+/** How far a class's name is from what was typed: it is that, begins so, has a word that begins so, holds it, or only other words for it do. */
 function misfit({ name }, typed) {
   const text = typed.join(" ");
   if (name === text) return 0;

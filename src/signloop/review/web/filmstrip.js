@@ -33,14 +33,14 @@ export class Filmstrip {
     this.element.addEventListener("wheel", (event) => this.step(Math.sign(event.deltaY)), { passive: true });
   }
 
-  /** Show a sign, at a frame if it has a box there. */
+  /** Show a sign, at a frame or, if it has no box there (any more), at the nearest one. */
   show(detail, index) {
     const isOther = detail.card.item_id !== this.#card?.item_id;
     this.#card = detail.card;
     this.#boxes = stored(detail);
     this.#frame = detail;
     if (isOther) this.#seen.clear();
-    this.#at = Math.max(0, this.#boxes.findIndex((box) => box.index === index));
+    this.#at = nearest(this.#boxes, index);
     this.#from = first(this.#at, this.#boxes.length);
     this.#paint(isOther);
     clearTimeout(this.#timer);
@@ -56,6 +56,11 @@ export class Filmstrip {
     if (to >= this.#from + MOST) this.#from = to - MOST + 1;
     this.#paint();
     this.#onChosen(this.#boxes[to]);
+  }
+
+  /** Choose the first (-1) or the last (1) frame. */
+  jump(way) {
+    this.step(way < 0 ? -this.#at : this.#boxes.length - 1 - this.#at);
   }
 
   /** The box that is chosen; undefined if no picture is stored. */
@@ -137,6 +142,10 @@ export function loadStrip(detail) {
   for (const box of boxes.slice(from, from + MOST)) loadCrop(crop(detail.card, box.index, SIDE));
 }
 
+const nearest = (boxes, index) => {
+  const far = boxes.map((box) => Math.abs(box.index - index));
+  return Math.max(0, far.indexOf(Math.min(...far)));
+};
 const TOLD = { "at the edge": "partly out of view", "unsure box": "where it is was guessed, or hardly seen: D takes a wrong box off, E all from here on" };
 const pictures = (from, to) => (from === to ? `picture ${from}` : `pictures ${from} to ${to}`);
 const stored = (detail) => detail.boxes.filter((box) => box.stored);

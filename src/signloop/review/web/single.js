@@ -11,7 +11,7 @@ import { frame, loadFrame } from "./pictures.js";
 import { Proposals } from "./proposals.js";
 import { newId } from "./queue.js";
 import { keep, kept } from "./state.js";
-import { say } from "./toast.js";
+import { hush, say } from "./toast.js";
 import { className, many, notOne, one, origin, person, verdict, when } from "./words.js";
 
 const NEAR = 8; // to choose from for a merge, by the keys 1 to 8
@@ -101,6 +101,7 @@ export class SingleView {
         again: true,
         run: editing((key) => this.#frame.nudge(key), (key) => this.#strip.step(key === "ArrowLeft" ? -1 : 1)),
       },
+      { keys: ["Home", "End"], text: "the first or the last picture", run: editing(() => {}, (key) => this.#strip.jump(key === "Home" ? -1 : 1)) },
       { keys: ["+", "-"], text: "zoom (or the wheel; drag moves)", again: true, run: (key) => this.#frame.zoom(key === "+" ? 1 : -1) },
       { keys: ["0"], text: "the whole frame", run: () => this.#frame.whole() },
       {
@@ -202,6 +203,7 @@ export class SingleView {
     if (!this.#now || this.#isFixing()) return;
     const { card } = this.#now;
     const answer = { item_id: card.item_id, verdict, class_id: classId, seen: this.#strip.seen };
+    hush(); // what was said was of this one
     this.#shared.queue.act({ act: "decide", view: "single", answers: [answer] }, { [card.item_id]: card.version }, this.#shared.clock.take());
     this.#lane.leave();
   }

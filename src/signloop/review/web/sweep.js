@@ -293,7 +293,7 @@ export class SweepView {
     const { item_id, version } = this.#now;
     const open = this.#open.length;
     if (!complete) say("This frame stays incomplete");
-    else if (open) say(`Searched. It counts as complete once its ${count(open)} with ? ${open === 1 ? "is" : "are"} decided on the sheets`);
+    else if (open) say(`Searched. It counts as complete once its ${count(open)} with ? ${open === 1 ? "is" : "are"} decided`);
     this.#shared.queue.act({ act: "sweep", item_id, complete }, { [item_id]: version }, this.#shared.clock.take());
     this.#lane.leave();
   }

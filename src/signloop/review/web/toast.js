@@ -11,3 +11,6 @@ export function say(text, bad = false) {
   host.replaceChildren(toast);
   setTimeout(() => toast.remove(), bad ? 2 * LASTS_MS : LASTS_MS);
 }
+
+/** Take back what was said, but not what went wrong: it is of something that is no longer shown. */
+export const hush = () => host.querySelector("p:not(.bad)")?.remove();
