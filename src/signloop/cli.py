@@ -224,8 +224,10 @@ def publish_coco(
 def review(
     name: Annotated[str, typer.Option(help="Your name; it stands beside each decision.")] = os.environ.get("USER", "person"),
     port: Annotated[int, typer.Option(min=1024, max=65535, help="On 127.0.0.1.")] = 8765,
-    planted: Annotated[float, typer.Option(min=0, max=0.5, help="Share of planted mistakes, which measure how well one looks.")] = 0.03,
-    repeats: Annotated[float, typer.Option(min=0, max=0.5, help="Share of signs that are asked twice.")] = 0.02,
+    planted: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Share of planted mistakes, which measure how well one looks; at most 500.")
+    ] = 0.03,
+    repeats: Annotated[float, typer.Option(min=0, max=0.5, help="Share of signs that are asked twice; about 500 at most.")] = 0.02,
     share: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Let others log in by this host name, which a TLS proxy on this machine serves."),

@@ -12,6 +12,7 @@ from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.core.rounds import Verified
 from signloop.core.taxonomy import Taxonomy
+from signloop.review import plant
 from signloop.review.plant import Planted, choose, read_planted, write_planted
 
 DRIVE = "d" * 16
@@ -89,6 +90,12 @@ def test_signs_and_nothings_take_turns_and_the_share_is_rounded_up(taxonomy: Tax
     assert kinds(20, 1, 0.25) == {False: 5, True: 1}
     assert kinds(1, 20, 0.25) == {False: 1, True: 5}
     assert kinds(2, 1, 1.0) == {False: 2, True: 1}
+
+
+def test_of_a_long_queue_no_more_is_planted_than_tells_enough(taxonomy: Taxonomy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plant, "ENOUGH", 4)
+    assert len(choose(many(20, 20), FRAMES, ASKED, taxonomy, 1.0, 1)) == 4
+    assert len(choose(many(20, 20), FRAMES, ASKED, taxonomy, 0.1, 1)) == 3
 
 
 def test_the_same_seed_chooses_the_same(taxonomy: Taxonomy) -> None:

@@ -19,10 +19,11 @@ from fastapi.testclient import TestClient
 
 from signloop.core import tables
 from signloop.core.errors import ConfigError, DataError
+from signloop.core.files import read_json
 from signloop.core.params import Params, Queue
 from signloop.core.rounds import Verified, publish_round, read_rounds
 from signloop.core.taxonomy import Taxonomy
-from signloop.review import questions, queue, snapshot, views
+from signloop.review import plant, questions, queue, snapshot, views
 from signloop.review.desk import Desk
 from signloop.review.log import Answer, Decide, read
 from signloop.review.password import set_password
@@ -89,6 +90,13 @@ def test_a_review_begins_with_planted_mistakes_and_repeats(verified: Path, param
     assert start(verified, params, 0.0, 0.0, told.append) == folder
     assert kinds(folder).count("planted") == 1  # as it was begun, so it stays
     assert told == []
+
+
+def test_of_a_long_queue_no_more_is_asked_twice_than_tells_enough(
+    queued: Path, params: Params, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plant, "ENOUGH", 1)
+    assert read_json(start(queued, params, 0.0, 1.0, told.append) / "review.json")["repeat_share"] == 0.2  # one of five
 
 
 def test_without_rounds_or_without_a_share_nothing_is_planted(queued: Path, params: Params, told: list[str]) -> None:

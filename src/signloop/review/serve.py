@@ -182,4 +182,5 @@ def start(data_folder: Path, settings: Params, planted: float, repeats: float, s
         shown = shown.filter(pc.is_in(shown["frame_id"], verified.boxes["frame_id"].combine_chunks()))
         frames = {row["frame_id"]: row for row in shown.to_pylist()}
         chosen = plant.choose(verified, frames, asked.to_pylist(), settings.taxonomy, planted, settings.seed)
-    return questions.begin(data_folder, data_folder / "review", verified, chosen, repeats, settings.seed)
+    again = min(repeats, plant.ENOUGH / max(1, asked.num_rows))
+    return questions.begin(data_folder, data_folder / "review", verified, chosen, again, settings.seed)
