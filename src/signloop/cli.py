@@ -225,7 +225,7 @@ def review(
     name: Annotated[str, typer.Option(help="Your name; it stands beside each decision.")] = os.environ.get("USER", "person"),
     port: Annotated[int, typer.Option(min=1024, max=65535, help="On 127.0.0.1.")] = 8765,
     planted: Annotated[
-        float, typer.Option(min=0, max=0.5, help="Share of planted mistakes, which measure how well one looks; at most 500.")
+        float, typer.Option(min=0, max=0.5, help="Share of planted mistakes, to measure how well one looks; at most 500.")
     ] = 0.03,
     repeats: Annotated[float, typer.Option(min=0, max=0.5, help="Share of signs that are asked twice; about 500 at most.")] = 0.02,
     share: Annotated[
