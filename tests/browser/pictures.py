@@ -15,7 +15,7 @@ from tests.browser.person import VIEWS, Person, Truth, browser_page, free_port, 
 
 MARKS = "[...document.querySelectorAll('.card:not([hidden])')].map((one) => one.dataset.mark ?? '')"
 SETTLED = """() => document.querySelector(".toasts").childElementCount === 0
-    && [...document.querySelectorAll("img")].every((one) => one.complete)"""
+    && [...document.querySelectorAll("img[src]")].every((one) => one.complete || !one.checkVisibility())"""
 NOWHERE = (700, 45)  # px, in the bar
 REST_MS = 1000  # a filmstrip loads its pictures only for who rests
 PLACES = ".single .filmstrip button:visible"
