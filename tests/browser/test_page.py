@@ -989,7 +989,7 @@ def test_a_searched_frame_in_which_something_is_open_says_what_makes_it_complete
     sought(page, item_of)
     assert "circle ?" in page.locator(".frame text").all_text_contents()
     press(page, "Enter")
-    page.wait_for_selector(".toasts >> text=It counts as complete once its 9 shapes with ? are decided on the sheets")
+    page.wait_for_selector(".toasts >> text=It counts as complete once its 9 shapes with ? are decided")
     page.evaluate(DECIDE_BUT_ONE, "")
     go(page, "sheet")
     go(page, "sweep")
