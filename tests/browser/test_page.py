@@ -768,6 +768,23 @@ def on_screen(page: Page, x: float, y: float) -> tuple[float, float]:
     return left, top
 
 
+def test_who_cannot_tell_is_told_to_name_it_if_another_frame_shows_what_it_is(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    x1, y1, x2, y2 = box(6, 4)
+    page.evaluate("(id) => (location.hash = `sweep/${id}`)", item_of(f"{DRIVE}/000004"))
+    title(page, "without a box here?")
+    drag(page, (x1 - 8, y1 - 8, x2 + 8, y2 + 8))
+    title(page, "What shape is in the box?")
+    advice = "dialog.follow[open] >> text=If a picture shows which one it is: Escape, and name it."
+    press(page, "u")
+    page.wait_for_selector(advice)
+    press(page, "Escape", "/", *"heart", "Enter")
+    page.wait_for_selector("dialog.follow[open] >> text=Where it is another one")
+    assert page.locator(advice).count() == 0
+    press(page, "Enter")
+    page.wait_for_selector(".toasts >> text=heart added in 5 frames")
+    assert [entry.act.class_id for entry in entries(1) if isinstance(entry.act, Add)] == [HEART]
+
+
 def test_a_missed_sign_that_nobody_can_tell_is_kept_and_ignored(page: Page, project: Path, entries: Entries, item_of: ItemOf) -> None:
     page.evaluate(DECIDE_BUT_ONE, "")
     sought(page, item_of)

@@ -44,8 +44,9 @@ export class FollowPanel {
     return this.#isLost;
   }
 
-  /** Look for a box in the frames around and ask the person; resolves with the boxes to keep, the drawn one among them; null: none yet. */
-  async ask({ recording_id, index }, xyxy, name) {
+  /** Look for a box in the frames around and ask the person; resolves with the boxes to keep, the drawn one among them; null: none yet.
+   * `advice` is said before what can be done. */
+  async ask({ recording_id, index }, xyxy, name, advice = "") {
     const drawn = { index, xyxy, seen: true };
     this.#drawn = drawn;
     const left = new Promise((resolve) => this.element.addEventListener("close", () => resolve(null), { once: true }));
@@ -55,7 +56,7 @@ export class FollowPanel {
     if (!this.element.open) return this.#answer; // the person did not wait
     this.#isLost = !found || found.length < 2;
     if (this.#isLost) this.close();
-    else this.#show(recording_id, found, drawn);
+    else this.#show(recording_id, found, drawn, advice);
     await left;
     return this.#answer;
   }
@@ -84,13 +85,13 @@ export class FollowPanel {
     this.#title.focus();
   }
 
-  #show(recordingId, boxes, drawn) {
+  #show(recordingId, boxes, drawn, advice) {
     this.#places = boxes.map((box, k) => this.#place(recordingId, box.index === drawn.index ? { ...box, xyxy: drawn.xyxy } : box, k));
     this.#own = boxes.findIndex((box) => box.index === drawn.index);
     [this.#first, this.#last] = [0, boxes.length - 1];
     this.#strip.replaceChildren(...this.#places.map((place) => place.element));
     this.#take.hidden = false;
-    this.#words.textContent = "Where it is another one, or the box is off: click the picture, or ← → and X. Those beyond it go too.";
+    this.#words.textContent = `${advice}Where it is another one, or the box is off: click the picture, or ← → and X. Those beyond it go too.`;
     this.#paint();
     this.#point(this.#own);
   }

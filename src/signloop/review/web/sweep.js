@@ -17,6 +17,7 @@ import { className, count, many, moment, one, person } from "./words.js";
 const READ = 4; // frames at a time
 const MOST = 50; // frames that are told of, to find those that were not left for later
 const KEYS = 5; // classes that were used lately
+const ADVICE = "If a picture shows which one it is: Escape, and name it. ";
 const UNTOLD = "cannot tell which";
 
 /** The view of missed signs. `shared`: queue, clock, go(view, id), place(view, id). */
@@ -257,7 +258,7 @@ export class SweepView {
     if (!xyxy) return say("First mark a box: drag around what is missing, or press B", true);
     const now = this.#now;
     const name = class_id === null ? `${one()} (${UNTOLD})` : className(class_id);
-    const boxes = now.is_alone ? [{ index: now.index, xyxy, seen: true }] : await this.#ask(now, xyxy, name);
+    const boxes = now.is_alone ? [{ index: now.index, xyxy, seen: true }] : await this.#ask(now, xyxy, name, class_id === null ? ADVICE : "");
     if (!boxes) return;
     const why = now.is_alone ? "there are no frames around it" : this.#follow.isLost ? "it was not found again in the frames around" : "";
     const act = { act: "add", item_id: newId(), recording_id: now.recording_id, class_id, boxes };
@@ -277,11 +278,11 @@ export class SweepView {
   }
 
   /** Ask in which frames around the marked box is, too; null: the person goes back to naming it. */
-  async #ask(now, xyxy, name) {
+  async #ask(now, xyxy, name, advice) {
     this.#title.textContent = "In which frames is it?";
     this.#hint.textContent = "Escape goes back to naming the box.";
     this.#done.firstElementChild.textContent = "say in which frames";
-    const boxes = await this.#follow.ask(now, xyxy, name);
+    const boxes = await this.#follow.ask(now, xyxy, name, advice);
     if (this.#now) this.#words();
     return boxes;
   }
