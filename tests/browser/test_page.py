@@ -1571,6 +1571,25 @@ def test_the_report_explains_its_figures(page: Page) -> None:
     assert page.evaluate("document.querySelector('.numbers').scrollHeight <= document.querySelector('.report > div').clientHeight")
 
 
+def test_the_report_does_not_praise_on_little_evidence(page: Page) -> None:
+    def answer(route: Route) -> None:
+        told = {
+            "decided": 258,
+            "caught": 7,
+            "planted": 7,
+            "catch_interval": [0.59, 1.0],
+            "mistakes_left": 0.0,
+            "mistakes_left_bounds": [0.0, 73.2],
+        }
+        route.fulfill(json={**route.fetch().json(), **told})
+
+    page.route("**/api/quality", answer)
+    go(page, "report")
+    page.wait_for_selector(".numbers >> text=0 to 73.2")
+    words = page.locator(".numbers").inner_text()
+    assert "with 95 % certainty, judged by those that were made wrong on purpose; most likely about 0." in words
+
+
 SLOW = """(() => {
   const real = window.fetch;
   const late = { "/api/acts": 1500, "/api/sheet?": 200, "/pictures/sheet?": 400 };

@@ -149,9 +149,9 @@ function sentences(quality) {
         (repeats ? `${agreed} of ${repeats} did. ${sure(quality.agree_interval)}` : "None was answered twice yet."),
     ],
     [
-      "Mistakes left, about", quality.mistakes_left === null ? "–" : number(quality.mistakes_left),
+      "Mistakes left", left ? `${number(left[0])} to ${number(left[1])}` : "–",
       left
-        ? `answered ${many()} are still wrong, judged by those that were made wrong on purpose. With 95 % certainty, ${number(left[0])} to ${number(left[1])}.`
+        ? `answered ${many()} are still wrong, with 95 % certainty, judged by those that were made wrong on purpose; most likely about ${number(quality.mistakes_left)}.`
         : `Answered ${many()} that are still wrong: not known until one that was made wrong on purpose was ${planted ? "noticed" : "answered"}.`,
     ],
   ];
