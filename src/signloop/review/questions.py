@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from signloop.core import tables
 from signloop.core.boxes import clip
@@ -96,6 +96,17 @@ class Shown:
         """Return the box in a frame, (4,) px; None if there is none."""
         place = np.flatnonzero(self.indices == index)
         return None if not len(place) else self.xyxy[int(place[0])]
+
+
+def guessed(scores: ArrayLike, interpolated: ArrayLike, best: ArrayLike) -> NDArray[np.bool_]:
+    """Tell of which boxes hardly anything says where the sign is: what bridges a gap, and what scores much lower than its best box.
+
+    Args:
+        scores: of the detector, (boxes,).
+        interpolated: whether no detector saw the box, (boxes,).
+        best: the best score of each box's sign, (boxes,), or of all of them.
+    """
+    return np.asarray(interpolated, np.bool_) | (np.asarray(scores, np.float32) < GUESSED * np.asarray(best, np.float32))
 
 
 def item_id_of(review_id: str, name: str) -> str:

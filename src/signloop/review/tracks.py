@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signloop.core.boxes import clip
-from signloop.review.questions import GUESSED, Questions
+from signloop.review.questions import Questions, guessed
 from signloop.review.state import Item
 
 FADES_AFTER = 6  # boxes: beyond the last corrected frame, the correction has faded by then
@@ -87,7 +87,7 @@ def track(questions: Questions, item: Item) -> Track:
         tuple(rows[i][3] for i in order),
         np.array([rows[i][4] for i in order], bool),
         moved,
-        (interpolated | (scores < GUESSED * best)) & ~is_set,
+        guessed(scores, interpolated, best) & ~is_set,
     )
 
 

@@ -14,7 +14,7 @@ from signloop.core import tables
 from signloop.core.boxes import SAME_IOU, iou
 from signloop.core.errors import DataError
 from signloop.core.files import sha256_json
-from signloop.review.questions import GUESSED
+from signloop.review.questions import guessed
 from signloop.review.snapshot import NO_PROPOSALS, Proposals, Snapshot
 
 KEPT_IOU = 0.9  # under it, the person has moved the box
@@ -138,12 +138,13 @@ def _carried(snapshot: Snapshot, rows: Sequence[Row], frame_ids: set[str]) -> li
     agreed = {sign_id: next(iter(answers)) for sign_id, answers in said.items() if len(answers) == 1}
     carried = []
     best: dict[str, float] = defaultdict(float)
-    for sign_id, score in zip(snapshot.boxes["sign_id"].to_pylist(), snapshot.boxes["score"].to_pylist(), strict=True):
+    sign_ids, scores = (snapshot.boxes[name].to_pylist() for name in ("sign_id", "score"))
+    for sign_id, score in zip(sign_ids, scores, strict=True):
         best[sign_id] = max(best[sign_id], score)
-    columns = (snapshot.boxes[n].to_pylist() for n in ("frame_id", "box_id", "sign_id", "score", "interpolated", "x1", "y1", "x2", "y2"))
-    for frame_id, box_id, sign_id, score, interpolated, *xyxy in zip(*columns, strict=True):
+    doubtful = guessed(scores, snapshot.boxes["interpolated"].to_pylist(), [best[sign_id] for sign_id in sign_ids]).tolist()
+    columns = (snapshot.boxes[n].to_pylist() for n in ("frame_id", "box_id", "sign_id", "x1", "y1", "x2", "y2"))
+    for is_guessed, frame_id, box_id, sign_id, *xyxy in zip(doubtful, *columns, strict=True):
         word, class_id = agreed.get(sign_id, ("unsure", None))
-        is_guessed = interpolated or score < GUESSED * best[sign_id]
         if frame_id in frame_ids or word == "unsure" or (word == "sign" and is_guessed):
             continue
         verdict = word if word == "rejected" else "accepted" if class_id == snapshot.class_of_sign[sign_id] else "relabelled"
