@@ -368,6 +368,15 @@ def test_the_drawn_part_of_a_merged_sign_alone_cannot_stay(desk: Desk, do: Do) -
     assert desk.track(sign(desk, 2)).indices.tolist() == [0, 4]
 
 
+def test_of_a_sign_that_is_not_there_nothing_is_asked(desk: Desk, do: Do) -> None:
+    for _ in range(2):
+        with pytest.raises(ConflictError, match="there is no such sign in this review"):
+            desk.question(NEW)
+        do(desk, Split(item_id=sign(desk, 0), index=2, new_id=NEW))
+        assert desk.question(NEW).kind == "split"
+        desk.undo("ann", 1.0)
+
+
 def test_of_merged_signs_the_class_of_the_surest_is_proposed(desk: Desk, do: Do) -> None:
     unknown, doubtful, sure = sign(desk, 3), sign(desk, 2), sign(desk, 1)  # none, 0.3 a circle, 0.6 a square
     do(desk, Merge(item_id=unknown, other_id=doubtful))

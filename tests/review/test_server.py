@@ -4,6 +4,7 @@ import copy
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -528,15 +529,16 @@ def test_reading_and_writing_at_once(page: TestClient, desk: Desk) -> None:
                 if answer.status_code != 200:
                     problems.append((path, answer.text))
 
-    readers = [threading.Thread(target=look) for _ in range(3)]
-    for reader in readers:
-        reader.start()
-    for number in range(40):
-        item_id, version = sign(desk, 0), desk.state.version(sign(desk, 0))
-        split = {"act": "split", "item_id": item_id, "index": 2, "new_id": f"{number:016x}"}
-        assert page.post("/api/acts", json={"act": split, "based_on": {item_id: version}, "seconds": 1}).status_code == 200
-        assert page.post("/api/undo", json={"seconds": 1}).status_code == 200
-    stop.set()
-    for reader in readers:
-        reader.join()
+    with ThreadPoolExecutor(3) as pool:
+        readers = [pool.submit(look) for _ in range(3)]
+        try:
+            for number in range(40):
+                item_id, version = sign(desk, 0), desk.state.version(sign(desk, 0))
+                split = {"act": "split", "item_id": item_id, "index": 2, "new_id": f"{number:016x}"}
+                assert page.post("/api/acts", json={"act": split, "based_on": {item_id: version}, "seconds": 1}).status_code == 200
+                assert page.post("/api/undo", json={"seconds": 1}).status_code == 200
+        finally:
+            stop.set()
+        for reader in readers:
+            reader.result()  # what the server raises comes out here
     assert problems == []

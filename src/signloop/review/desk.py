@@ -280,8 +280,11 @@ class Desk:
         """Return what is asked of a sign; of one that was split off or added, as of the sign it came from.
 
         Of merged signs, the class is that of which the models are surest.
+
+        Raises:
+            ConflictError: there is no such sign (any more).
         """
-        if item_id not in self.state.items:
+        if item_id not in self.state.items and item_id in self.questions.items:
             return self.questions.items[item_id]
         item = self.state.item(item_id)
         if item.spans:
