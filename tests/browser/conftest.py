@@ -81,7 +81,7 @@ def _prelabels(recording_id: str) -> tuple[list[dict[str, Any]], list[dict[str, 
             }
             corners: dict[str, Any] = dict(zip(("x1", "y1", "x2", "y2"), box(number, index), strict=True))
             boxes.append({**about, **place, **corners, "score": 0.8, "interpolated": False})
-        top = {"top_ids": likely(class_id), "top_confidences": [confidence, *[(1 - confidence) / 4] * 4]}
+        top = {"top_ids": likely(class_id), "top_confidences": [confidence, *[(1 - confidence) / 4] * 4], "contrary_index": None}
         range_ = {"first_index": INDICES[recording_id][0], "last_index": INDICES[recording_id][-1], "n_boxes": len(INDICES[recording_id])}
         said = {"class_id": class_id, "confidence": confidence, "margin": confidence / 2, "decision": "ask", "reason": "for a test"}
         signs.append({**about, "recording_id": recording_id, **range_, **said, **top})

@@ -10,6 +10,8 @@ from signloop.core.taxonomy import SignClass, Taxonomy
 from signloop.prelabel.gallery import Gallery
 from signloop.prelabel.track import Track
 
+STRANGE = 77  # a crop of this value is something else
+
 
 class Reader:
     """Cuts a crop whose value is the frame's number and remembers which crops it was asked about."""
@@ -29,6 +31,14 @@ class Reader:
     def classify(self, crops: object) -> NDArray[np.float32]:
         self.asked.append([int(crop[0, 0, 0]) for crop in crops])  # type: ignore[attr-defined]
         return np.full((len(self.asked[-1]), 2), 0.5, np.float32)
+
+
+class Sure(Reader):
+    """Is sure that all is an object, but for one crop."""
+
+    def classify(self, crops: object) -> NDArray[np.float32]:
+        super().classify(crops)
+        return np.array([[0.1, 0.9] if value == STRANGE else [0.9, 0.1] for value in self.asked[-1]], np.float32)
 
 
 def seen(numbers: Iterable[int], first: int = 0, last: int = 999) -> dict[int, Track]:
@@ -115,3 +125,13 @@ def test_a_sign_whose_own_crops_all_lost_against_larger_ones_still_gets_a_vote()
         show(gallery, index, side)
     gallery.settle(set(), seen({0}, 0, 0))
     assert reader.asked == [[1]]
+
+
+def test_where_a_sign_seems_to_be_something_else_is_told() -> None:
+    gallery = Gallery(Sure(), 20)
+    for index in (3, STRANGE, 90):
+        show(gallery, index, 30)
+    for index in (3, 90):
+        show(gallery, index, 30, number=1)
+    gallery.settle(set(), seen({0, 1}))
+    assert gallery.contrary == {0: STRANGE}

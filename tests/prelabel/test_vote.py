@@ -88,3 +88,13 @@ def test_large_and_sure_boxes_are_trusted_most() -> None:
     assert rising.max() < 1
     np.testing.assert_allclose(trust(boxes, np.full(6, 0.5)), rising / 2)
     assert trust(np.zeros((0, 4)), np.zeros(0)).shape == (0,)
+
+
+def test_the_crop_that_speaks_most_against_the_vote_is_told() -> None:
+    agreed = [0.9, 0.1, 0.0]
+    assert vote(np.array([agreed, agreed]), np.ones(2)).contrary is None
+    assert vote(np.array([agreed, [0.2, 0.7, 0.1], agreed]), np.ones(3)).contrary == 1
+    assert vote(np.array([agreed, [0.2, 0.1, 0.7], agreed]), np.ones(3)).contrary == 1  # "not an object" is something else, too
+    assert vote(np.array([agreed, [0.4, 0.45, 0.15]]), np.ones(2)).contrary is None  # undecided, not against
+    assert vote(np.array([agreed, [0.1, 0.8, 0.1], [0.0, 1.0, 0.0], agreed, agreed]), [1, 1, 0.7, 1, 1]).contrary == 1  # 0.8 > 0.7
+    assert vote(np.array([agreed, [0.0, 1.0, 0.0]]), [1, 0.2]).contrary is None  # too little trusted to be heard

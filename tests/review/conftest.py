@@ -90,6 +90,7 @@ def _sign(recording: str, sign: int, class_id: int | None, confidence: float, de
         "margin": confidence / 2,
         "top_ids": [],
         "top_confidences": [],
+        "contrary_index": None,
         "decision": decision,
         "reason": "",
         "model_id": MODEL,

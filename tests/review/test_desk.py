@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.core.rounds import Verified
-from signloop.core.taxonomy import Taxonomy
+from signloop.core.taxonomy import SignClass, Taxonomy
 from signloop.measure.effort import Effort, Rate
 from signloop.review import questions
 from signloop.review.desk import Desk, Progress
@@ -118,17 +119,17 @@ def test_of_many_at_once_one_is_first(desk: Desk) -> None:
 
 def test_progress_is_counted(open_desk: OpenDesk, planted: list[Planted], do: Do) -> None:
     desk = open_desk(planted)
-    assert desk.progress() == Progress(signs=7, signs_open=7, frames=5, frames_open=5, odd=0, seconds=0.0, seconds_left=None)
+    assert desk.progress() == Progress(signs=7, signs_open=7, waiting=7, frames=5, frames_open=5, odd=0, seconds=0.0, seconds_left=None)
     do(desk, said(sign(desk, 0), sign(desk, 1)), seconds=3.0)
     do(desk, said(sign(desk, 2), verdict="odd"), seconds=1.0)
     do(desk, Sweep(item_id=frame(desk, 2), complete=False), seconds=4.0)
-    assert desk.progress() == Progress(signs=7, signs_open=5, frames=5, frames_open=4, odd=1, seconds=8.0, seconds_left=None)
+    assert desk.progress() == Progress(signs=7, signs_open=5, waiting=4, frames=5, frames_open=4, odd=1, seconds=8.0, seconds_left=None)
     do(desk, said(sign(desk, 2), verdict="nothing"))
     do(desk, Split(item_id=sign(desk, 0), index=2, new_id=NEW))
-    assert desk.progress() == Progress(signs=8, signs_open=6, frames=5, frames_open=4, odd=0, seconds=12.0, seconds_left=None)
+    assert desk.progress() == Progress(signs=8, signs_open=6, waiting=5, frames=5, frames_open=4, odd=0, seconds=12.0, seconds_left=None)
     do(desk, Merge(item_id=sign(desk, 0), other_id=NEW))
     do(desk, drawn((4, BOX), item_id=NEWER))
-    assert desk.progress() == Progress(signs=9, signs_open=5, frames=5, frames_open=4, odd=0, seconds=16.0, seconds_left=None)
+    assert desk.progress() == Progress(signs=9, signs_open=5, waiting=5, frames=5, frames_open=4, odd=0, seconds=16.0, seconds_left=None)
 
 
 def test_the_total_is_the_same_from_the_start_and_what_is_done_never_less(open_desk: OpenDesk, planted: list[Planted], do: Do) -> None:
@@ -186,19 +187,41 @@ def test_no_act_takes_longer_than_an_hour(desk: Desk, do: Do) -> None:
 def test_a_sheet_has_the_open_signs_of_a_class_the_most_doubtful_first(open_desk: OpenDesk, planted: list[Planted], do: Do) -> None:
     desk = open_desk(planted)
     wrong_square, no_circle = (item_id_of(desk.questions.review_id, f"planted/{n:04d}") for n in (0, 1))
-    assert desk.sheet(CIRCLE, 10) == [sign(desk, 2), no_circle, sign(desk, 0)]  # 0.3, 0.4, 0.9 sure
-    assert desk.sheet(SQUARE, 10) == [sign(desk, 1), wrong_square, sign(desk, 0, PHOTOS)]  # 0.6, 0.7, 0.99
-    assert desk.sheet(None, 10) == [sign(desk, 3)]
-    assert desk.sheet(99, 10) == []
-    assert desk.sheet(CIRCLE, 1) == [sign(desk, 2)]
-    assert desk.sheet(CIRCLE, 5, after=sign(desk, 2)) == [no_circle, sign(desk, 0)]
-    assert list(desk.upcoming()) == [i for class_id in (CIRCLE, SQUARE, None) for i in desk.sheet(class_id, 10)]
-    assert desk.sheets() == [(CIRCLE, 3, 0, 3), (SQUARE, 3, 0, 3), (None, 1, 0, 1)]
+    assert desk.sheet(str(CIRCLE), 10) == [sign(desk, 2), no_circle, sign(desk, 0)]  # 0.3, 0.4, 0.9 sure
+    assert desk.sheet(str(SQUARE), 10) == [sign(desk, 1), wrong_square, sign(desk, 0, PHOTOS)]  # 0.6, 0.7, 0.99
+    assert desk.sheet("none", 10) == [sign(desk, 3)]
+    assert desk.sheet("99", 10) == []
+    assert desk.sheet(str(CIRCLE), 1) == [sign(desk, 2)]
+    assert desk.sheet(str(CIRCLE), 5, after=sign(desk, 2)) == [no_circle, sign(desk, 0)]
+    assert list(desk.upcoming()) == [i for name in (str(CIRCLE), str(SQUARE), "none") for i in desk.sheet(name, 10)]
+    assert desk.sheets() == [(str(CIRCLE), 3, 0, 3), (str(SQUARE), 3, 0, 3), ("none", 1, 0, 1)]
     do(desk, said(no_circle, verdict="nothing"))
     do(desk, said(sign(desk, 2), verdict="odd"))
-    assert desk.sheet(CIRCLE, 10) == [sign(desk, 0)]
-    assert desk.sheet(CIRCLE, 10, after=no_circle) == [sign(desk, 0)]  # though it is decided by now
-    assert desk.sheets() == [(SQUARE, 3, 0, 3), (CIRCLE, 2, 1, 3), (None, 1, 0, 1)]
+    assert desk.sheet(str(CIRCLE), 10) == [sign(desk, 0)]
+    assert desk.sheet(str(CIRCLE), 10, after=no_circle) == [sign(desk, 0)]  # though it is decided by now
+    assert desk.sheets() == [(str(SQUARE), 3, 0, 3), (str(CIRCLE), 2, 1, 3), ("none", 1, 0, 1)]
+
+
+@pytest.mark.parametrize("classes", [3, 2])
+def test_classes_with_few_signs_share_a_sheet_if_there_are_several(queued: Path, classes: int) -> None:
+    path = queued / "queue" / "queue.parquet"
+    before = tables.read(path, "queue").to_pylist()
+    like, frames = next(row for row in before if row["kind"] == "sign"), [row for row in before if row["kind"] != "sign"]
+    asked = [*(c for c in range(classes) for _ in range(4)), *[3] * 5]
+    rows = [{**like, "queue_id": f"q{n:02d}", "class_id": c, "confidence": 0.9 - n / 100, "rank": n + 1} for n, c in enumerate(asked)]
+    rows += [{**row, "rank": len(rows) + n} for n, row in enumerate(frames, start=1)]
+    tables.write(path, "queue", tables.from_rows("queue", rows))
+    several = Taxonomy(name="t", object_name="thing", classes=tuple(SignClass(id=c, name=f"c{c}", group="g") for c in range(4)))
+    desk = Desk(questions.begin(queued, queued / "review", Verified(), [], 0.0, 0), several)
+    sheets, order = desk.sheets(), [desk.question(i).class_id for i in desk.sheet("mixed", 100)]
+    sure = [desk.question(i).confidence for i in desk.sheet("mixed", 100)]
+    desk.close()
+    if classes == 3:
+        assert sheets == [("3", 5, 0, 5), ("mixed", 12, 0, 12)]
+        assert order == [0] * 4 + [1] * 4 + [2] * 4
+        assert [min(sure[k : k + 4]) for k in (0, 4, 8)] == [sure[0], sure[4], sure[8]]
+    else:
+        assert sheets == [("3", 5, 0, 5), ("0", 4, 0, 4), ("1", 4, 0, 4)]
 
 
 def test_one_by_one_the_odd_come_first_and_then_the_queue(desk: Desk, do: Do) -> None:
@@ -445,7 +468,7 @@ def test_a_question_about_what_a_person_made_tells_where_it_came_from(desk: Desk
         desk.track("0" * 16)
 
 
-def recount(desk: Desk) -> tuple[Progress, list[tuple[int, int, int, int]]]:
+def recount(desk: Desk) -> tuple[Progress, list[tuple[str, int, int, int]]]:
     """What is open, worked out from the state alone."""
     items, made = desk.questions.items, [i for i in desk.state.items if i not in desk.questions.items]
 
@@ -470,14 +493,21 @@ def recount(desk: Desk) -> tuple[Progress, list[tuple[int, int, int, int]]]:
     unsearched = [i for i in frames if not (i in desk.state.swept and desk.state.swept[i].complete)]
     seconds = float(sum(entry.seconds for entry in desk.entries))  # whole ones here
     later = [i for i in signs if not is_asked(i) and is_whole(i)]
-    classes = {items[i].class_id for i in items if items[i].kind != "frame"}
 
-    def of(class_id: int | None, group: list[str]) -> int:
-        return sum(i in items and items[i].class_id == class_id for i in group)
+    def sheet(item_id: str) -> str | None:
+        if item_id not in items or items[item_id].kind == "frame":
+            return None
+        class_id = items[item_id].class_id
+        return "none" if class_id is None else "mixed" if items[item_id].kind == "repeat" else str(class_id)
+
+    def of(name: str, group: list[str]) -> int:
+        return sum(sheet(i) == name for i in group)
 
     left = desk.progress().seconds_left  # the only thing that is no count
-    progress = Progress(len(signs), len(waiting) + len(later), len(frames), len(unsearched), len(odd), seconds, left)
-    return progress, sorted((c, of(c, waiting), of(c, odd), of(c, asked)) for c in classes if c is not None)
+    here = sum(sheet(i) is not None and i not in odd for i in waiting) + len(later)
+    progress = Progress(len(signs), len(waiting) + len(later), here, len(frames), len(unsearched), len(odd), seconds, left)
+    names = {name for name in map(sheet, items) if name is not None}
+    return progress, sorted((name, of(name, waiting), of(name, odd), of(name, asked)) for name in names)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
@@ -517,7 +547,7 @@ def test_what_is_counted_along_the_way_is_what_is_there(queued: Path, taxonomy: 
                 continue
             expected, counts = recount(desk)
             assert desk.progress() == expected
-            assert sorted((c, *numbers) for c, *numbers in desk.sheets() if c is not None) == counts
+            assert sorted(desk.sheets()) == counts
         shown = (desk.progress(), desk.sheets(), set(desk.single(100)), desk.effort())
     finally:
         desk.close()

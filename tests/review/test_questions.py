@@ -117,12 +117,12 @@ def test_a_repeat_appears_once_its_first_time_is_answered(open_desk: OpenDesk, d
     desk = open_desk(repeats=1.0)
     first, repeat = sign(desk.questions, DRIVE, 1), again(desk.questions, DRIVE, 1)
     assert (desk.progress().signs, desk.progress().signs_open) == (10, 10)
-    assert repeat not in desk.single(100) + desk.sheet(SQUARE, 100)
+    assert repeat not in desk.single(100) + desk.sheet(str(SQUARE), 100) + desk.sheet("mixed", 100)
     do(desk, Decide(view="sheet", answers=(Answer(item_id=first, verdict="odd"),)))
     assert not desk.is_open(repeat)
     do(desk, said(first))
     assert repeat in desk.single(100)
-    assert desk.sheet(SQUARE, 100)[-1] == repeat
+    assert desk.sheet("mixed", 100) == [repeat]
     assert (desk.progress().signs, desk.progress().signs_open) == (10, 9)
     assert (desk.questions.shown(repeat).box_ids, desk.question(repeat).class_id) == (desk.questions.shown(first).box_ids, SQUARE)
     desk.undo("ann", 1.0)

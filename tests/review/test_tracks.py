@@ -33,6 +33,7 @@ def shown(name: str, indices: list[int], stored: tuple[int, ...] = (), weak: Seq
         np.isin(at, stored),
         ((3, 0.9),),
         "m",
+        None,
     )
 
 

@@ -109,6 +109,25 @@ def test_a_card_tells_the_few_classes_that_are_likeliest_after_the_proposed_one(
     assert others == [[], [(CIRCLE, 0.2), (9, 0.1), (4, 0.06)], [(SQUARE, 0.5), (CIRCLE, 0.2), (9, 0.1)]]
 
 
+@pytest.mark.parametrize(
+    ("contrary", "shown", "later"), [(None, None, None), (0, 2, None), (1, 2, None), (3, 2, 4), (4, 4, 4), (9, None, None)]
+)
+def test_a_card_tells_where_the_models_see_something_else(
+    queued: Path, taxonomy: Taxonomy, contrary: int | None, shown: int | None, later: int | None
+) -> None:
+    path = next((queued / "prelabels" / "signs").glob(f"{DRIVE}*"))
+    rows = [{**row, "contrary_index": contrary} for row in tables.read(path, "prelabel_signs").to_pylist()]
+    tables.write(path, "prelabel_signs", tables.from_rows("prelabel_signs", rows))
+    desk = Desk(questions.begin(queued, queued / "review", Verified(), [], 0.0, 0), taxonomy)
+    pictures = Pictures(desk.questions, queued / "frames", queued / "recordings")
+    card = views.card(desk, pictures, sign(desk, 1))  # in frames 0 to 4, of which 0, 2 and 4 are stored
+    desk.act("ann", 1.0, {sign(desk, 1): 0}, Split(item_id=sign(desk, 1), index=2, new_id=NEW))
+    parts = [views.card(desk, pictures, item_id) for item_id in (sign(desk, 1), NEW)]
+    desk.close()
+    assert (card.index, card.contrary) == (0, shown)  # it is shown by a stored frame near it, but not by the card's own
+    assert [(part.index, part.contrary) for part in parts] == [(0, None), (2, later)]
+
+
 def test_what_people_made_is_told_too(desk: Desk, pictures: Pictures, do: Do) -> None:
     do(desk, drawn(1))
     card = views.card(desk, pictures, NEW)

@@ -116,10 +116,11 @@ SPECS: dict[str, Spec] = {
         pa.schema(
             _fields(
                 "sign_id:str recording_id:str first_index:i32 last_index:i32 n_boxes:i32 class_id?:i32 confidence:f32 margin:f32 "
-                "top_ids:ids top_confidences:floats decision:str reason:str model_id:str"
+                "top_ids:ids top_confidences:floats contrary_index?:i32 decision:str reason:str model_id:str"
             )
         ),
         ("sign_id",),
+        version=2,  # 2: the frame in which a track seems to show something else
         allowed={"decision": ("accept", "ask")},
     ),
     "queue": Spec(

@@ -53,10 +53,12 @@ class Gallery:
 
     Attributes:
         votes: sign number -> vote.
+        contrary: sign number -> frame index of the crop that speaks against its vote, of signs that have one.
     """
 
     def __init__(self, runtime: Runtime, crops_per_sign: int) -> None:
         self.votes: dict[int, Vote] = {}
+        self.contrary: dict[int, int] = {}
         self._runtime, self._most = runtime, crops_per_sign
         self._albums: dict[int, _Album] = {}
 
@@ -78,7 +80,10 @@ class Gallery:
         start = 0
         for number in voters:
             end = start + len(crops[number])
-            self.votes[number] = vote(probs[start:end], np.array([crop.trust for crop in crops[number]]))
+            result = vote(probs[start:end], np.array([crop.trust for crop in crops[number]]))
+            self.votes[number] = result
+            if result.contrary is not None:
+                self.contrary[number] = crops[number][result.contrary].index
             start = end
 
 

@@ -1,6 +1,6 @@
 """Tracks and votes in, rows of the tables prelabel_boxes and prelabel_signs out; and what a model must offer to be asked for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,11 +54,19 @@ class Proposal:
 
 def to_proposal(
     named: Sequence[tuple[Track, Vote]],
+    contrary: Mapping[int, int],
     frames: list[tuple[int, float, Boxes]],
     recording: Recording,
     runtime: Runtime,
 ) -> Proposal:
-    """Number the signs in the order given and write their rows; in this version a person is asked about every sign."""
+    """Number the signs in the order given and write their rows; in this version a person is asked about every sign.
+
+    Args:
+        named: the tracks, and what each shows.
+        contrary: number of a track -> frame in which it seems to show something else.
+        frames: as in `Proposal`.
+        recording, runtime: whose they are.
+    """
     boxes, signs = [], []
     for number, (track, result) in enumerate(named):
         sign_id = f"{recording.recording_id}/{runtime.model_id}/{number:04d}"
@@ -76,6 +84,7 @@ def to_proposal(
                 "margin": result.margin,
                 "top_ids": [ids[i] for i in result.top_indices],
                 "top_confidences": list(result.top_confidences),
+                "contrary_index": contrary.get(track.number),
                 "decision": "ask",
                 "reason": "every sign is asked",
                 "model_id": runtime.model_id,

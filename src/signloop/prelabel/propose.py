@@ -39,7 +39,7 @@ def propose(frames: Iterable[Frame], runtime: Runtime, params: Prelabel, recordi
     gallery.settle(follower.live, follower.kept)
     named = [(track, gallery.votes[track.number]) for track in tracks]
     named = [(track, vote) for track, vote in named if vote.class_index is not None or vote.confidence < params.nothing]
-    return to_proposal(named, looked, recording, runtime)
+    return to_proposal(named, gallery.contrary, looked, recording, runtime)
 
 
 def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:

@@ -11,6 +11,8 @@ TOP = 5
 FLOOR = 0.01  # one crop cannot press a class below this share of what another one gives it: a sure, wrong crop is outvoted
 TINY = 1e-12
 TRUSTED_PX = 24.0  # side of a crop that is trusted a quarter as much as a very large one
+CONTRARY = 0.5  # probability of something else from which on a crop speaks against what won
+HEARD = 0.3  # of the most trusted crop's weight: what a crop says that is trusted less is no reason for doubt
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Vote:
         margin: how far the runner-up is behind, in [0, 1].
         top_indices: the likeliest classes, best first, at most five; never "not an object".
         top_confidences: their probabilities.
+        contrary: position of the crop that speaks most against what won, among those that call it something else and are trusted enough
+            to be heard; None if there is none. Where there is one, the track may hold two things.
     """
 
     class_index: int | None
@@ -30,6 +34,7 @@ class Vote:
     margin: float
     top_indices: tuple[int, ...]
     top_confidences: tuple[float, ...]
+    contrary: int | None
 
 
 def trust(xyxy: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
@@ -84,4 +89,11 @@ def vote(probs: ArrayLike, weights: ArrayLike) -> Vote:
         float(pooled[best] - pooled[second]),
         top,
         tuple(float(pooled[i]) for i in top),
+        _contrary(opinions, trusted, best),
     )
+
+
+def _contrary(opinions: NDArray[np.float64], weights: NDArray[np.float64], won: int) -> int | None:
+    against = np.delete(opinions, won, axis=1).max(axis=1)
+    heard = (against >= CONTRARY) & (weights >= HEARD * weights.max())
+    return int(np.argmax(np.where(heard, against * weights, 0))) if heard.any() else None

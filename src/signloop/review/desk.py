@@ -21,6 +21,9 @@ from signloop.review.questions import Question, Questions, Row, item_id_of
 from signloop.review.state import ConflictError, Given, Span, replay
 from signloop.review.tracks import Track, recording_of, track
 
+MIXED, UNKNOWN = "mixed", "none"  # sheets beside those of one class each, whose name is the class's id
+FEW = 5  # a class of which fewer signs are asked has no sheet of its own
+SEVERAL = 3  # so many classes with few signs share one: fewer are no burden
 LONGEST_S = 3600.0  # that one act can have taken
 EVIDENCE_S = 60.0  # of work, before anybody is told how long the rest takes
 PRIOR = {"sheet": (30, 1.0), "single": (5, 4.0), "frame": (3, 10.0)}  # as if so many things had taken so many s each: one act is no pace
@@ -33,14 +36,16 @@ class Progress:
     Attributes:
         signs, signs_open: asked in all, and not decided yet. Planted ones and repeats count from the start, so that nothing grows when a
             repeat comes up, and nobody can tell them apart; a repeat that will not come up any more is no longer open.
+        waiting: of the open ones, those that wait on sheets; the others wait to be looked at by themselves.
         frames, frames_open: to be searched in all, and not searched yet.
-        odd: signs that wait to be looked at by themselves.
+        odd: signs that a person put aside, to be looked at by themselves.
         seconds: spent so far.
         seconds_left: that the rest will take; None as long as there is too little to tell it from.
     """
 
     signs: int
     signs_open: int
+    waiting: int
     frames: int
     frames_open: int
     odd: int
@@ -63,17 +68,16 @@ class _Pace:
 
 @dataclass
 class _Tally:
-    """Signs of one kind, and how many there are of each proposed class."""
+    """Signs of one kind, and how many there are on each sheet."""
 
     members: set[str] = field(default_factory=set)
-    of_class: Counter[int | None] = field(default_factory=Counter)
+    of_sheet: Counter[str | None] = field(default_factory=Counter)
 
-    def put(self, item_id: str, question: Question | None, belongs: bool) -> None:
-        """Take a sign in or out; one that a person made is of no proposed class."""
+    def put(self, item_id: str, sheet: str | None, belongs: bool) -> None:
+        """Take a sign in or out; one that a person made is on no sheet."""
         if belongs != (item_id in self.members):
             (self.members.add if belongs else self.members.discard)(item_id)
-            if question is not None:
-                self.of_class[question.class_id] += 1 if belongs else -1
+            self.of_sheet[sheet] += 1 if belongs else -1
 
 
 class Desk:
@@ -103,6 +107,7 @@ class Desk:
         self._frames = [q.item_id for q in items if q.kind == "frame"]
         self._first_of = {q.item_id: item_id_of(self.questions.review_id, q.source_id) for q in items if q.kind == "repeat"}
         self._repeat_of = {first: again for again, first in self._first_of.items()}
+        self.sheet_of = _sheets(items)
         self.state = replay(self._signs, self._frames, self._log.entries)
         self._seconds = sum(entry.seconds for entry in self._log.entries)
         self._made: dict[str, None] = {}  # signs that people split off or added, in the order of their making
@@ -113,14 +118,13 @@ class Desk:
         self._unasked, self._later = set(self._first_of), set(self._first_of)  # repeats; those of them that will come up
         for question in items:
             if question.kind in ("sign", "planted"):
-                self._asked.put(question.item_id, question, True)
-                self._open.put(question.item_id, question, True)
+                self._asked.put(question.item_id, self.sheet_of[question.item_id], True)
+                self._open.put(question.item_id, self.sheet_of[question.item_id], True)
         self._recount(self.state.items)
-        by_class: dict[int | None, list[Question]] = defaultdict(list)
-        for question in items:
-            if question.kind != "frame":
-                by_class[question.class_id].append(question)
-        self._by_class = {c: [q.item_id for q in sorted(qs, key=_doubt)] for c, qs in by_class.items()}
+        by_sheet: dict[str, list[Question]] = defaultdict(list)
+        for item_id, sheet in self.sheet_of.items():
+            by_sheet[sheet].append(self.questions.items[item_id])
+        self._by_sheet = {s: [q.item_id for q in sorted(qs, key=_alike if s == MIXED else _doubt)] for s, qs in by_sheet.items()}
         self._by_recording: dict[str, list[str]] = defaultdict(list)
         for question in items:
             if question.kind == "sign":
@@ -198,24 +202,27 @@ class Desk:
                 found.append((_distance(own, track(self.questions, other)), other_id))
         return [other_id for _, other_id in sorted(found)[:size]]
 
-    def sheets(self) -> list[tuple[int | None, int, int, int]]:
-        """Return (class, open signs, those of them that are odd, signs) of every class that is proposed, most open signs first."""
+    def sheets(self) -> list[tuple[str, int, int, int]]:
+        """Return (sheet, open signs, those of them that are odd, signs), most open signs first; then the mixed one and the unnamed."""
         with self._lock:
-            found = [(c, self._open.of_class[c], self._odd.of_class[c], self._asked.of_class[c]) for c in self._by_class]
-        return sorted(found, key=lambda row: (-row[1], row[0] is None, row[0] or 0))
+            found = [(s, self._open.of_sheet[s], self._odd.of_sheet[s], self._asked.of_sheet[s]) for s in self._by_sheet]
+        return sorted(found, key=lambda row: (row[0] == UNKNOWN, row[0] == MIXED, -row[1], len(row[0]), row[0]))
 
-    def sheet(self, class_id: int | None, size: int, after: str | None = None) -> list[str]:
-        """Return the signs of a class that are open and not odd, the most doubtful first: `size` of them, from behind `after` on."""
+    def sheet(self, sheet: str, size: int, after: str | None = None) -> list[str]:
+        """Return the signs of a sheet that are open and not odd, the most doubtful first: `size` of them, from behind `after` on.
+
+        On the mixed one those of a class are together.
+        """
         with self._lock:
-            order = self._by_class.get(class_id, [])
+            order = self._by_sheet.get(sheet, [])
             start = order.index(after) + 1 if after in order else 0
             waiting = (i for i in order[start:] if i in self._open.members and i not in self._odd.members)
             return list(islice(waiting, size))
 
     def upcoming(self) -> Iterator[str]:
         """Return the signs that wait on sheets, in the order in which the page comes to them."""
-        for class_id, *_ in sorted(self.sheets(), key=lambda row: row[0] is None):
-            yield from self.sheet(class_id, len(self.questions.items))
+        for sheet, *_ in self.sheets():
+            yield from self.sheet(sheet, len(self.questions.items))
 
     def single(self, size: int, after: str | None = None) -> list[str]:
         """Return open signs to be looked at one by one: the odd ones first, then in the order of the queue, from behind `after` on."""
@@ -239,10 +246,12 @@ class Desk:
         with self._lock:
             odd = len(self._odd.members)
             signs_open, frames_open = len(self._open.members) + len(self._later), len(self._frames) - len(self.state.swept)
-            left = {"sheet": signs_open - odd, "single": odd, "frame": frames_open}
+            waiting = signs_open - odd - (self._open.of_sheet[None] - self._odd.of_sheet[None])
+            left = {"sheet": waiting, "single": signs_open - waiting, "frame": frames_open}
             return Progress(
                 len(self._asked.members) + len(self._unasked),
                 signs_open,
+                waiting,
                 len(self._frames),
                 frames_open,
                 odd,
@@ -399,9 +408,10 @@ class Desk:
                 (self._later.add if not is_asked and self._is_whole(item_id) else self._later.discard)(item_id)
             item = self.state.item(item_id) if is_asked else None
             is_open = item is not None and item.merged_into is None and not self.answers(item_id)
-            self._asked.put(item_id, question, is_asked)
-            self._open.put(item_id, question, is_open)
-            self._odd.put(item_id, question, is_open and item is not None and bool(item.answers))
+            sheet = self.sheet_of.get(item_id)
+            self._asked.put(item_id, sheet, is_asked)
+            self._open.put(item_id, sheet, is_open)
+            self._odd.put(item_id, sheet, is_open and item is not None and bool(item.answers))
 
     def _is_known(self, item_id: str) -> bool:
         return item_id in self.questions.items or item_id in self.state.items
@@ -504,6 +514,29 @@ def _distance(one: Track, other: Track) -> tuple[bool, float]:
     mine, theirs = one.xyxy[nearest[:, 0]], other.xyxy[nearest[:, 1]]
     apart = float((np.abs(mine - theirs).max(axis=1) / (mine[:, 2:] - mine[:, :2]).max(axis=1)).min())
     return bool(gaps.min() == 0 and apart > 1), float(gaps.min()) + apart
+
+
+def _sheets(questions: Iterable[Question]) -> dict[str, str]:
+    """Return on which sheet each sign is shown.
+
+    One of a class each, but for classes with few signs; what is asked again is mixed among these: beside the others of its class, it
+    would look as if the answer had been lost.
+    """
+    signs = [question for question in questions if question.kind != "frame"]
+    sizes = Counter(question.class_id for question in signs if question.kind != "repeat" and question.class_id is not None)
+    few = {class_id for class_id, size in sizes.items() if size < FEW}
+
+    def sheet(question: Question) -> str:
+        if question.class_id is None:
+            return UNKNOWN
+        is_mixed = question.kind == "repeat" or (question.class_id in few and len(few) >= SEVERAL)
+        return MIXED if is_mixed else str(question.class_id)
+
+    return {question.item_id: sheet(question) for question in signs}
+
+
+def _alike(question: Question) -> tuple[int, float, str]:
+    return question.class_id or 0, question.confidence, question.item_id
 
 
 def _doubt(question: Question) -> tuple[bool, float, int, str]:

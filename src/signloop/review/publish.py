@@ -110,7 +110,7 @@ class ReviewReport:
         back = f"; {self.taken_back} more taken back" if self.taken_back else ""
         searched = f"{self.complete} of {self.frames} searched frames complete"
         searched += " (the others hold what is open or nobody can tell)" if self.complete < self.frames else ""
-        return f"{self.path.name}: {self.signs} decided; {searched}; boxes: {said or 'none'}{back}"
+        return f"{self.path.name}: {self.signs} answered or added; {searched}; boxes: {said or 'none'}{back}"
 
 
 def publish_review(desk: Desk, verified_folder: Path, data: Data) -> ReviewReport:

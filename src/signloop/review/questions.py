@@ -74,6 +74,7 @@ class Shown:
         stored: whether the frame's picture is there, (boxes,).
         classes: likeliest classes with their confidences, best first.
         model_id: who proposed it; None for a planted sign.
+        contrary: index of the frame in which the models see something else than in the others; None if they agree.
     """
 
     indices: NDArray[np.int64]
@@ -85,6 +86,7 @@ class Shown:
     stored: NDArray[np.bool_]
     classes: tuple[tuple[int, float], ...]
     model_id: str | None
+    contrary: int | None
 
     @property
     def clearest(self) -> int:
@@ -314,6 +316,7 @@ class Questions:
                 stored[at],
                 tuple(zip(sign["top_ids"], sign["top_confidences"], strict=True)),
                 sign["model_id"],
+                sign["contrary_index"],
             )
         return found
 
@@ -328,5 +331,6 @@ class Questions:
             tuple(f"{planted_id}/{box.index:06d}" for box in sign.boxes),
             np.array([f"{sign.recording_id}/{box.index:06d}" in self._frame_rows for box in sign.boxes], bool),
             sign.classes,
+            None,
             None,
         )

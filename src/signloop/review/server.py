@@ -45,6 +45,7 @@ from signloop.review.wire import (
     Published,
     Quality,
     SheetInfo,
+    SheetName,
     UndoRequest,
 )
 
@@ -55,7 +56,7 @@ WEB = Path(__file__).parent / "web"
 Id = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
 Index = Annotated[int, InPath(ge=0, le=2**31 - 1)]
 Side = Annotated[Literal[96, 160, 320], BeforeValidator(int), Query()]  # a query is text
-Crops = Annotated[str, Query(pattern=r"^[0-9a-f]{16}\.[0-9]{1,9}(,[0-9a-f]{16}\.[0-9]{1,9}){0,59}$")]
+Crops = Annotated[str, Query(pattern=r"^[0-9a-f]{16}\.[0-9]{1,9}(,[0-9a-f]{16}\.[0-9]{1,9}){0,119}$")]
 Px = Annotated[float, Query(ge=-100_000, le=100_000)]
 
 
@@ -193,18 +194,18 @@ def _read_routes(desk: Desk, pictures: Pictures, reviewer: str) -> APIRouter:
 
     @router.get("/sheets")
     def sheets() -> list[SheetInfo]:
-        """Classes that are proposed, most open signs first."""
-        return [SheetInfo(class_id=c, open=waiting, odd=odd, signs=signs) for c, waiting, odd, signs in desk.sheets()]
+        """All sheets: most open signs first, then the mixed one, then that of signs without a class."""
+        return [SheetInfo(sheet=s, open=waiting, odd=odd, signs=signs) for s, waiting, odd, signs in desk.sheets()]
 
     @router.get("/sheet")
     def sheet(
-        class_id: Annotated[int | None, Query(ge=0)] = None,
+        name: SheetName,
         size: Annotated[int, Query(ge=1, le=120)] = 40,
         after: Annotated[str | None, Query(pattern=r"^[0-9a-f]{16}$")] = None,
         side: Side = 160,
     ) -> list[Card]:
-        """The open signs of one class (none: those that the models cannot name), the most doubtful first; crops will be of that side."""
-        item_ids = desk.sheet(class_id, size + SOON, after)
+        """The open signs of one sheet, the most doubtful first; crops will be of that side."""
+        item_ids = desk.sheet(name, size + SOON, after)
         pictures.expect(item_ids, side)
         return _each(lambda item_id: views.card(desk, pictures, item_id), item_ids[:size])
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from signloop.demo.signs import CLASSES
 from signloop.review.desk import Desk
 from signloop.review.follow import follow
@@ -12,11 +14,13 @@ from signloop.review.log import Add, Decide, Entry, Sweep, Undo, taken_back
 from signloop.review.pictures import MissingPictureError, Pictures
 from signloop.review.questions import published_entries
 from signloop.review.state import touches
+from signloop.review.tracks import Track
 from signloop.review.wire import BoxInFrame, Card, Detail, FrameDetail, Given, HistoryRow, Likely, Progress, Quality, Searched, SignInFrame
 
 MOST_CLASSES = 5  # likeliest ones, on the keys 1 to 5
 MOST_OTHERS, LEAST_OTHER = 3, 0.05  # classes of a card beside the proposed one, and confidence in each: a sheet must be told at once
 FOLLOWED = 25  # frames
+CLOSE = 3  # frames, in which a sign shows the same
 WORDS = {
     "fix": "box corrected",
     "drop": "boxes taken off",
@@ -34,11 +38,13 @@ def card(desk: Desk, pictures: Pictures, item_id: str) -> Card:
         return Card(
             item_id=item_id,
             version=desk.state.version(item_id),
+            sheet=desk.sheet_of.get(item_id),
             recording=str(desk.questions.recordings[question.recording_id]["name"]),
             recording_id=question.recording_id,
             time_s=None if best is None else _number(float(track.times_s[best])),
             index=index if index is not None and pictures.has(question.recording_id, index) else None,
             frames=len(track),
+            contrary=_contrary(desk, pictures, item_id, track, index),
             class_id=question.class_id,
             confidence=float(question.confidence),
             others=[
@@ -225,6 +231,19 @@ def _in_words(desk: Desk, entry: Entry) -> str:
         word = desk.taxonomy.by_id[answer.class_id].name if answer.class_id is not None else said[answer.verdict]
         counts[word] = counts.get(word, 0) + 1
     return ", ".join(f"{number} x {word}" if number > 1 else word for word, number in counts.items())
+
+
+def _contrary(desk: Desk, pictures: Pictures, item_id: str, track: Track, best: int | None) -> int | None:
+    """Return the stored frame of a sign nearest to the one in which the models see something else; None if none is near."""
+    spans = desk.state.item(item_id).spans
+    if not spans:
+        return None
+    at = desk.questions.shown(desk.surest(item_id)).contrary
+    if at is None or not track.indices[0] <= at <= track.indices[-1]:
+        return None
+    recording_id = desk.question(item_id).recording_id
+    near = sorted(track.indices[np.abs(track.indices - at) <= CLOSE].tolist(), key=lambda index: abs(index - at))
+    return next((index for index in near if index != best and pictures.has(recording_id, index)), None)
 
 
 def _likely(desk: Desk, item_id: str) -> tuple[tuple[int, float], ...]:

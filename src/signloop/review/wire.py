@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from signloop.review.log import Act, ItemId
 
+SheetName = Annotated[str, Field(pattern=r"^([0-9]{1,10}|mixed|none)$")]
 Reviewer = Annotated[str, Field(min_length=1, max_length=100)]
 
 
@@ -39,10 +40,11 @@ class About(_Model):
 
 
 class Progress(_Model):
-    """How far the review is; seconds of work, pauses left out."""
+    """How far the review is; seconds of work, pauses left out. `waiting`: open ones that wait on sheets; `odd`: that were put aside."""
 
     signs: int
     signs_open: int
+    waiting: int
     frames: int
     frames_open: int
     odd: int
@@ -51,9 +53,12 @@ class Progress(_Model):
 
 
 class SheetInfo(_Model):
-    """A class that is proposed, and how many of its signs are open; `odd` of the open ones are put aside."""
+    """How many signs of a sheet are open; `odd` of the open ones are put aside.
 
-    class_id: int | None
+    A sheet is named by the id of the class that is proposed for all on it; "mixed" shows several classes, "none" what has no class.
+    """
+
+    sheet: SheetName
     open: int
     odd: int
     signs: int
@@ -78,17 +83,20 @@ class Likely(_Model):
 class Card(_Model):
     """One sign on a sheet.
 
-    `index` is the frame of its best crop, None without a picture; `frames` are those with a box of it; `others` are the few classes that
-    the models find likeliest after the proposed one.
+    `sheet` is where it is shown, None for what a person made; `index` is the frame of its best crop, None without a picture; `frames` are
+    those with a box of it; `contrary` is a frame in which the models see something else, None if there is none or it has no picture;
+    `others` are the few classes that the models find likeliest after the proposed one.
     """
 
     item_id: str
     version: int
+    sheet: str | None
     recording: str
     recording_id: str
     time_s: float | None
     index: int | None
     frames: int
+    contrary: int | None
     class_id: int | None
     confidence: float
     others: list[Likely]

@@ -10,26 +10,39 @@ export class Place {
   card = null;
   #image = make("canvas");
   #drawing = this.#image.getContext("bitmaprenderer");
+  #contrary = make("canvas", { className: "contrary", hidden: true });
+  #name = make("span", { className: "name" });
+  #isNamed = false; // whether its class is told on it
   #face = picturedClass(null);
   #mark = make("span", { className: "mark" });
   #sure = make("span", { className: "sure" });
   #state = "empty"; // of the picture: empty, loading, shown, missing
-  element = make("div", { className: "card", role: "option", tabIndex: -1, hidden: true }, this.#image, this.#face, this.#mark, this.#sure);
+  element = make("div", { className: "card", role: "option", tabIndex: -1, hidden: true }, this.#image, this.#contrary, this.#face, this.#name, this.#mark, this.#sure);
 
-  /** Show a sign (null: the place stays empty), without its picture as yet; what is shown already stays. */
-  show(card) {
+  /** Show a sign (null: the place stays empty), without its pictures as yet; what is shown already stays. `isNamed`: tell its class. */
+  show(card, isNamed) {
     const isSame = card !== null && this.isShown && card.item_id === this.card.item_id && card.version === this.card.version;
     this.card = card;
     this.element.hidden = card === null;
     this.element.dataset.item = card?.item_id ?? "";
-    if (!isSame) this.#picture(card === null ? "empty" : card.index === null ? "missing" : "loading", null);
+    if (!isSame) {
+      this.#picture(card === null ? "empty" : card.index === null ? "missing" : "loading", null);
+      this.#contrary.hidden = true;
+      this.element.classList.remove("contrary");
+    }
+    this.#isNamed = isNamed;
+    this.element.classList.toggle("named", isNamed);
+    this.#name.textContent = isNamed ? className(card.class_id) : "";
     const parts = card === null ? [] : [inFrames(card), card.class_id === null ? "" : percent(card.confidence)];
     this.#sure.replaceChildren(...parts.filter(Boolean).map((text) => make("span", { textContent: text })));
   }
 
-  /** Show the sign's picture; undefined: it cannot be had. */
-  paint(bitmap) {
+  /** Show the sign's picture, and the one in which the models see something else; undefined: it cannot be had. */
+  paint(bitmap, contrary) {
     this.#picture(bitmap ? "shown" : "missing", bitmap ?? null);
+    this.#contrary.hidden = !contrary;
+    this.element.classList.toggle("contrary", Boolean(contrary));
+    this.#contrary.getContext("bitmaprenderer").transferFromImageBitmap(contrary ?? null);
   }
 
   #picture(state, bitmap) {
@@ -38,16 +51,17 @@ export class Place {
     this.#drawing.transferFromImageBitmap(bitmap);
   }
 
-  /** Show how the person marked it. */
+  /** Show how the person marked it, and on a sheet of several classes what it is called. */
   mark(mark) {
     const isNamed = isName(mark);
     const said = isNamed ? `→ ${className(mark)}` : { "": "", odd: "◆ odd", nothing: `✕ ${notOne()}` }[mark];
     const missing = this.#state === "missing" ? "no picture" : "";
-    setFace(this.#face, isNamed ? mark : null);
+    setFace(this.#face, isNamed ? mark : this.#isNamed ? this.card.class_id : null);
     this.element.dataset.mark = isNamed ? "named" : mark;
     this.element.ariaSelected = String(mark !== "");
     this.#mark.textContent = [missing, said].filter(Boolean).join(", ");
-    this.element.ariaLabel = [sureness(this.card), missing, said].filter(Boolean).join(", ");
+    const contrary = this.#contrary.hidden ? "" : "perhaps another thing at another time";
+    this.element.ariaLabel = [sureness(this.card), contrary, missing, said].filter(Boolean).join(", ");
   }
 
   /** A small copy of its picture. */
@@ -71,6 +85,7 @@ export class Place {
 
   /** Frames in which the person has seen it. */
   get seen() {
-    return this.isShown ? [this.card.index] : [];
+    const { index, contrary } = this.card;
+    return this.isShown ? [index, ...(this.#contrary.hidden ? [] : [contrary])] : [];
   }
 }

@@ -38,7 +38,9 @@ async function start() {
   let current = null;
 
   const tabs = names.map((name, k) => {
-    const tab = make("a", { href: `#${name}` }, views[name].name, make("kbd", { textContent: `⇧${k + 1}` }));
+    const open = make("span", { className: "open" });
+    const tab = make("a", { href: `#${name}` }, views[name].name, open, make("kbd", { textContent: `⇧${k + 1}` }));
+    views[name].open = open;
     tab.setAttribute("aria-keyshortcuts", `Shift+${k + 1}`);
     views[name].tab = tab;
     return tab;
@@ -64,6 +66,13 @@ async function start() {
     { keys: ["?"], text: "list the keys", run: showKeys },
   ]);
   onProgress(showProgress());
+  onProgress(({ waiting, signs_open, frames_open }) => {
+    const open = { sheet: waiting, single: signs_open - waiting, sweep: frames_open };
+    for (const [name, number] of Object.entries(open)) {
+      views[name].open.textContent = number || "✓";
+      views[name].open.title = number ? `${number} wait here` : "nothing waits here";
+    }
+  });
   setProgress(progress);
 
   /** Go to a view; an id is a class for sheets, a sign or a frame elsewhere. */
@@ -88,7 +97,7 @@ async function start() {
     for (const one of Object.values(views)) one.tab.setAttribute("aria-current", one === current ? "page" : "false");
     bind(current.view.bindings);
     clock.take();
-    current.view.open(to === "sheet" ? classOf(id) : (id ?? otherwise?.[to]));
+    current.view.open(id ?? otherwise?.[to]);
   }
 
   async function undo(again) {
@@ -109,8 +118,7 @@ async function start() {
   route({ single: kept("single", undefined) });
 }
 
-const hashOf = (name, id) => `#${name}${id === undefined ? "" : `/${id ?? "none"}`}`;
-const classOf = (id) => (id === "none" ? null : /^[0-9]+$/.test(id ?? "") ? Number(id) : undefined);
+const hashOf = (name, id) => `#${name}${id === undefined ? "" : `/${id}`}`;
 
 /** Show dark pictures brighter, or as they are. */
 function lighten() {
@@ -128,14 +136,14 @@ function firstName() {
 
 /** The bar at the top. */
 function showProgress() {
-  const bar = make("progress", { max: 1, value: 0, "aria-label": "decided so far" });
+  const bar = make("progress", { max: 1, value: 0, "aria-label": "answered so far" });
   const text = make("span");
   document.querySelector(".progress").append(bar, text);
-  return ({ signs, signs_open, frames, frames_open, odd, seconds_left }) => {
+  return ({ signs, signs_open, frames, frames_open, seconds_left }) => {
     bar.max = Math.max(1, signs + frames);
     bar.value = signs - signs_open + frames - frames_open;
     const left = seconds_left === null ? "" : signs_open + frames_open ? `about ${stretch(seconds_left)} left` : "all done";
-    const parts = [`Done: ${signs - signs_open} of ${signs} ${many()}`, odd && `${odd} aside`, `${frames - frames_open} of ${frames} frames`, left];
+    const parts = [`Answered: ${signs - signs_open} of ${signs} ${many()}`, `${frames - frames_open} of ${frames} frames`, left];
     text.textContent = parts.filter(Boolean).join(" · ");
   };
 }

@@ -1,60 +1,107 @@
-// Cards of a sheet enter, the one class that the person gives to all of them leaves: the likeliest, or one that is searched by name.
+// Cards of a sheet enter, the one class that the person gives to those that are chosen leaves: the likeliest, or one that is searched by name.
 
 import { Chooser } from "./chooser.js";
 import { make } from "./dom.js";
 import { state } from "./state.js";
+import { one } from "./words.js";
 
 const MOST = 5; // likeliest classes, first in the list
-const SHOWN = 8; // crops in the row
-const SIDE = 76; // px of each
+const SIDE = 76; // px of a crop in the row
 
 /** The panel to name cards; `onChosen(classId, places)`. */
 export class NamePanel {
-  #places = [];
+  #all = [];
+  #chosen = new Set();
+  #pictures = new Map(); // place -> its button in the row
   #onChosen;
   #title = make("h1");
   #words = make("p");
-  #row = make("div", { className: "row", ariaHidden: "true" });
+  #row = make("div", { className: "row", role: "group", "aria-label": "Cards that get the name" });
   #chooser = new Chooser((id) => this.#choose(id), () => this.close());
-  element = make("dialog", { className: "name-cards" }, this.#title, this.#words, this.#row, this.#chooser.element);
+  element = make("dialog", { className: "name-cards" }, this.#title, this.#row, this.#words, this.#chooser.element);
 
   constructor(onChosen) {
     this.#onChosen = onChosen;
     // After a click beside the field the keyboard goes there again: a name may begin with any letter or digit.
-    addEventListener("keydown", (event) => this.element.open && !event.target.matches("input") && event.key.length === 1 && this.#chooser.again());
+    addEventListener("keydown", (event) => this.element.open && !event.target.matches("input") && event.key.length === 1 && event.key !== " " && this.#chooser.again());
+    this.element.addEventListener("keydown", (event) => {
+      if (event.key !== "/" || event.target.value) return; // in a name that is being typed it is a letter
+      event.preventDefault();
+      event.stopPropagation();
+      this.#other();
+    }, true);
   }
 
-  /** Ask what the cards in these places are, all of them `proposed` as one class (null: none). */
-  open(places, question, proposed) {
-    this.#places = places;
-    this.#title.textContent = question;
-    this.element.setAttribute("aria-label", question);
-    const likely = likeliest(places.map((place) => place.card), proposed);
-    const ways = likely.length ? "The likeliest come first: Enter takes the first, ↑ ↓ go to another; or type a name." : "The models know no other class here: type a name, Enter takes the first.";
-    const all = places.length > 1 ? ` All ${places.length} get the same name.` : "";
-    this.#words.textContent = `${ways}${all} Escape names nothing.`;
-    this.#row.replaceChildren(...places.slice(0, SHOWN).map((place) => place.copy(SIDE)));
-    if (places.length > SHOWN) this.#row.append(make("span", { textContent: `and ${places.length - SHOWN} more` }));
+  /** Ask what the chosen ones of these places are; the others may be chosen, too. */
+  open(places, chosen) {
+    this.#all = places;
+    this.#chosen = new Set(chosen);
+    this.#pictures = new Map(places.map((place) => [place, this.#picture(place)]));
+    this.#row.replaceChildren(...this.#pictures.values());
+    this.#tell();
     this.element.showModal();
-    this.#chooser.open(likely);
+    this.#chooser.open(this.#likely);
   }
 
   close() {
     this.element.close();
   }
 
+  #picture(place) {
+    const element = make("button", { type: "button", tabIndex: -1 }, place.copy(SIDE));
+    element.addEventListener("click", () => this.#toggle(place));
+    return element;
+  }
+
+  #toggle(place) {
+    if (!this.#chosen.delete(place)) this.#chosen.add(place);
+    if (!this.#chosen.size) this.#chosen.add(place); // one at least is named
+    this.#again();
+  }
+
+  /** All of them instead of some, or the first one instead of all. */
+  #other() {
+    if (this.#all.length === 1) return;
+    this.#chosen = new Set(this.#isAll ? this.#all.slice(0, 1) : this.#all);
+    this.#again();
+  }
+
+  #again() {
+    this.#tell();
+    this.#chooser.open(this.#likely);
+  }
+
+  get #isAll() {
+    return this.#chosen.size === this.#all.length;
+  }
+
+  /** Say which cards get the name. */
+  #tell() {
+    const [some, all] = [this.#chosen.size, this.#all.length];
+    this.#title.textContent = some > 1 ? `What are these ${some}? All of them get the same name` : `What ${one()} is this?`;
+    this.element.setAttribute("aria-label", this.#title.textContent);
+    for (const [place, element] of this.#pictures) element.ariaPressed = String(this.#chosen.has(place));
+    const others = this.#isAll ? "/ : only the first one." : `${all - some === 1 ? "The pale one is" : `The ${all - some} pale ones are`} marked odd, too, and ${all - some === 1 ? "gets" : "get"} no name now: click one to add it, / adds all.`;
+    const ways = this.#likely.length ? "The likeliest classes come first: Enter takes the first, ↑ ↓ go to another; or type a name." : "Type a name, Enter takes the first class that fits.";
+    this.#words.textContent = `${all > 1 ? `${others} ` : ""}${ways} Escape names nothing.`;
+  }
+
+  get #likely() {
+    return likeliest([...this.#chosen].map((place) => place.card));
+  }
+
   #choose(id) {
     this.close();
-    this.#onChosen(id, this.#places);
+    this.#onChosen(id, [...this.#chosen]);
   }
 }
 
-/** What the models say of cards taken together: classes, the likeliest first, with their mean confidence. */
-function likeliest(cards, proposed) {
+/** What the models say of cards taken together, beside what they propose: classes, the likeliest first, with their mean confidence. */
+function likeliest(cards) {
   const sums = new Map();
   for (const { class_id, confidence } of cards.flatMap((card) => card.others)) sums.set(class_id, (sums.get(class_id) ?? 0) + confidence);
   return [...sums]
-    .filter(([id]) => id !== proposed && state.classes.has(id))
+    .filter(([id]) => state.classes.has(id) && !cards.every((card) => card.class_id === id))
     .map(([class_id, sum]) => ({ class_id, confidence: sum / cards.length }))
     .sort((one, other) => other.confidence - one.confidence)
     .slice(0, MOST);

@@ -132,11 +132,16 @@ const line = () => make("tr", { className: "line" }, make("td", { colSpan: 6, te
 
 function sentences(quality) {
   const { decided, corrected, caught, planted, agreed, repeats } = quality;
+  const checks = planted + repeats;
   const sure = ([low, high]) => `With 95 % certainty, ${percent(low)} to ${percent(high)} in the long run.`;
   const number = (value) => String(value < 100 ? Math.round(value * 10) / 10 : Math.round(value));
   const [each, left] = [quality.seconds_per_sign, quality.mistakes_left_bounds];
   return [
-    ["Answered", String(decided), decided ? `${many()}; in ${percent(corrected / decided)} of them the models were wrong and were corrected` : `${many()} so far`],
+    [
+      "Answered", String(decided),
+      `${many()} that the models found${decided ? `; in ${percent(corrected / decided)} of them they were wrong and were corrected` : ""}` +
+        (checks ? `. The bar at the top counts ${checks} more, shown to check you: below` : ""),
+    ],
     ["Speed", !decided || each === null ? "–" : number(quality.signs_per_minute), `${many()} a minute${each === null ? "" : `, ${number(each)} s each`}; breaks are not counted`],
     [
       "Wrong on purpose, and noticed", planted ? percent(caught / planted) : "–",

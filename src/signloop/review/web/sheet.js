@@ -1,4 +1,4 @@
-// Open signs of one class enter, one act with an answer for each of them leaves: the odd ones are marked, or named, one key accepts the rest.
+// Open signs of one sheet enter, most of them called the same class, one act with an answer for each of them leaves: the odd ones are marked, or named, one key accepts the rest.
 
 import { get } from "./api.js";
 import { Place } from "./card.js";
@@ -7,11 +7,11 @@ import { button, make } from "./dom.js";
 import { isName, Marks } from "./marks.js";
 import { NamePanel } from "./name.js";
 import { Peek } from "./peek.js";
-import { cutOuts } from "./pictures.js";
-import { Sheets } from "./sheets.js";
+import { cutOut, cutOuts } from "./pictures.js";
+import { classOf, MIXED, sheetName, Sheets, UNKNOWN } from "./sheets.js";
 import { state } from "./state.js";
 import { say } from "./toast.js";
-import { className, many, notOne, one, origin } from "./words.js";
+import { many, notOne, origin } from "./words.js";
 
 const MOST = 60; // cards on a screen
 const ENOUGH = 30; // crops get as large as so many allow
@@ -41,7 +41,7 @@ export class SheetView {
   #name = button("name …", "/", () => this.#ask());
   #facts = make("p", { className: "facts" });
   #empty = make("div", { className: "empty", hidden: true });
-  #class = undefined;
+  #sheet = undefined; // its name
   #shown = { id: undefined, cards: [] }; // the sheet that was shown last
   #cards = []; // of it, that are not answered
   #side = SIDES[0];
@@ -67,7 +67,7 @@ export class SheetView {
     { keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], text: "go to another card", again: true, run: (key) => this.#walk(key) },
     { keys: ["o", "Space"], text: "mark the card as odd, or not: it is looked at one by one later (or click it)", run: () => this.#toggle("odd") },
     { keys: ["x"], text: `mark the card as ${notOne()} (or Shift+click, right click)`, run: () => this.#toggle("nothing") },
-    { keys: ["/"], text: "name all cards that are marked odd, at once; with none marked, the card you are on", run: () => this.#ask() },
+    { keys: ["/"], text: "name the card you are on; / once more: all that are marked odd, at once", run: () => this.#ask() },
     { keys: ["Shift+o"], text: "mark all unmarked cards as odd, where few are right: O takes the mark from these", run: () => this.#rest("odd") },
     { keys: ["Shift+x"], text: `mark all unmarked cards as ${notOne()}`, run: () => this.#rest("nothing") },
     { keys: ["f"], text: "see the whole frame of the card", run: () => this.#cards[this.#at] && this.#peek.whole(this.#cards[this.#at]) },
@@ -80,21 +80,21 @@ export class SheetView {
     let waiting = 0;
     new ResizeObserver(() => {
       clearTimeout(waiting);
-      waiting = setTimeout(() => this.#measure() && this.#cards.length && this.element.isConnected && this.open(this.#class), 200);
+      waiting = setTimeout(() => this.#measure() && this.#cards.length && this.element.isConnected && this.open(this.#sheet), 200);
     }).observe(this.#grid);
   }
 
-  /** Show a class; undefined: the first that is open. */
+  /** Show a sheet; undefined: the first that is open. */
   async open(id) {
     const turn = this.#begin();
     this.#measure();
     await this.#shared.queue.idle();
     await this.#sheets.load();
     if (turn !== this.#turn) return;
-    for (const one of id === undefined ? this.#sheets.after(id) : [id]) {
+    for (const one of this.#sheets.has(id) ? [id] : this.#sheets.after(undefined)) {
       const cards = await this.#read(one, []);
       if (turn !== this.#turn) return;
-      if (cards.length || id !== undefined) return this.#show(this.#sheetOf(one, cards));
+      if (cards.length || one === id) return this.#show(this.#sheetOf(one, cards));
     }
     this.#show(this.#sheetOf(undefined, []));
   }
@@ -107,7 +107,7 @@ export class SheetView {
 
   /** Something was taken back or done again: show where. */
   changed(detail) {
-    this.open(detail ? detail.card.class_id : this.#class);
+    this.open(detail?.card.sheet ?? this.#sheet);
   }
 
   /** Crops that fit: as large as possible, but enough of them. */
@@ -137,17 +137,17 @@ export class SheetView {
     return ++this.#turn;
   }
 
-  /** Read the cards of a class behind those that are known, but what is answered and perhaps not stored yet. */
+  /** Read the cards of a sheet behind those that are known, but what is answered and perhaps not stored yet. */
   async #read(id, known) {
     const { queue } = this.#shared;
     const since = queue.moment;
     const behind = known.length ? `&after=${known.at(-1).item_id}` : "";
-    const cards = await get(`/api/sheet?size=${this.#fit}&side=${this.#sent}${id === null ? "" : `&class_id=${id}`}${behind}`);
+    const cards = await get(`/api/sheet?name=${id}&size=${this.#fit}&side=${this.#sent}${behind}`);
     const without = new Set(known.map((card) => card.item_id));
     return cards.filter((card) => !without.has(card.item_id) && !queue.said(card.item_id, since));
   }
 
-  /** A sheet whose pictures are on their way; `pictures` is there once they are. */
+  /** Cards of a sheet whose pictures are on their way; `pictures` is there once they are. */
   #sheetOf(id, cards) {
     const sheet = { id, cards, pictures: null };
     sheet.loading = cutOuts(cards, this.#sent).then((pictures) => (sheet.pictures = pictures));
@@ -157,7 +157,7 @@ export class SheetView {
   #show(sheet) {
     const { id, cards } = sheet;
     this.#shown = sheet;
-    this.#class = id;
+    this.#sheet = id;
     this.#cards = cards;
     this.#peek.leave();
     this.#naming.close();
@@ -166,7 +166,7 @@ export class SheetView {
     this.#sheets.point(id);
     this.#marks.begin(cards.map((card) => card.item_id));
     this.#places.forEach((place, k) => {
-      place.show(cards[k] ?? null);
+      place.show(cards[k] ?? null, cards[k] !== undefined && cards[k].class_id !== classOf(id));
       if (cards[k]) this.#tell(place);
     });
     if (sheet.pictures) this.#paint(sheet);
@@ -183,7 +183,7 @@ export class SheetView {
 
   #paint({ cards, pictures }) {
     cards.forEach((card, k) => {
-      if (card.index !== null) this.#places[k].paint(pictures.get(card.item_id));
+      if (card.index !== null) this.#places[k].paint(pictures.get(cutOut(card, card.index)), pictures.get(cutOut(card, card.contrary)));
       this.#tell(this.#places[k]);
     });
   }
@@ -230,7 +230,7 @@ export class SheetView {
     const seen = Object.fromEntries(cards.map((card) => [card.item_id, card.version]));
     this.#shared.queue.act({ act: "decide", view: "sheet", answers }, seen, this.#shared.clock.take());
     const aside = answers.filter((answer) => answer.verdict === "odd").length;
-    this.#sheets.less(this.#class, answers.length - aside, aside);
+    this.#sheets.less(this.#sheet, answers.length - aside, aside);
     this.#marks.end();
     this.#cards = [];
     const turn = ++this.#turn; // a sheet that was asked for before is not shown any more
@@ -254,26 +254,28 @@ export class SheetView {
     this.#shared.go(this.#where(next), next);
   }
 
-  /** The view in which something waits, if `next` is the class that comes next. */
+  /** The view in which something waits, if `next` is the sheet that comes next. */
   #where(next) {
     const { signs_open, frames_open } = state.progress;
     return next !== undefined ? "sheet" : signs_open ? "single" : frames_open ? "sweep" : "report";
   }
 
-  /** Other classes that have cards. */
+  /** Other sheets that have cards. */
   #others() {
-    return this.#sheets.after(this.#class).filter((id) => id !== this.#class);
+    return this.#sheets.after(this.#sheet).filter((id) => id !== this.#sheet);
   }
 
   #head() {
-    const unknown = this.#class === null;
-    const name = make("strong", { textContent: className(this.#class ?? null) });
-    if (!unknown) setFace(this.#face, this.#class);
-    else this.#face.removeAttribute("src");
-    this.#title.replaceChildren(...(unknown ? ["No class known: what are these?"] : ["Are all of these ", name, "?"]));
-    this.#about.textContent = unknown
-      ? `Click those that are alike (or arrow keys and O), then / names them all. X: ${notOne()}. Enter puts the rest aside, to be named singly.`
-      : `Click what is odd (or arrow keys and O): it comes one by one later, or / names it now. X: ${notOne()}. Enter accepts all others.`;
+    setFace(this.#face, classOf(this.#sheet));
+    const name = make("strong", { textContent: sheetName(this.#sheet) });
+    const titles = { [UNKNOWN]: ["No class known: what are these?"], [MIXED]: ["Is each of these what is written under it?"] };
+    this.#title.replaceChildren(...(titles[this.#sheet] ?? ["Are all of these ", name, "?"]));
+    const odd = `(or arrow keys and O): it comes one by one later, or / names it now. X: ${notOne()}. Enter accepts all others.`;
+    const words = {
+      [UNKNOWN]: `Click those that are alike (or arrow keys and O), then / names them all. X: ${notOne()}. Enter puts the rest aside, to be named singly.`,
+      [MIXED]: `Classes of which there are few, and some ${many()} once more. Click what is wrong ${odd}`,
+    };
+    this.#about.textContent = words[this.#sheet] ?? `Click what is odd ${odd}`;
     this.#count();
   }
 
@@ -282,10 +284,11 @@ export class SheetView {
     const [odd, nothing] = ["odd", "nothing"].map((mark) => marks.filter((one) => one === mark).length);
     const named = marks.filter(isName).length;
     const rest = marks.length - odd - nothing - named;
-    const aside = odd + (this.#class === null ? rest : 0);
+    const isUnknown = this.#sheet === UNKNOWN;
+    const aside = odd + (isUnknown ? rest : 0);
     const parts = [
-      this.#class !== null && `Accept ${rest}`,
-      (aside > 0 || this.#class === null) && `${aside} aside`,
+      !isUnknown && `Accept ${rest}`,
+      (aside > 0 || isUnknown) && `${aside} aside`,
       named > 0 && `${named} named`,
       nothing > 0 && `${nothing} ${notOne()}`,
     ];
@@ -293,17 +296,17 @@ export class SheetView {
     this.#accept.hidden = !marks.length;
     this.#name.hidden = !marks.length;
     this.#allOdd.disabled = !rest;
-    this.#allOdd.hidden = !marks.length || this.#class === null;
+    this.#allOdd.hidden = !marks.length || isUnknown;
   }
 
   #blank() {
     this.#empty.hidden = this.#cards.length > 0;
     if (this.#cards.length) return;
     const [next] = this.#others();
-    this.#title.textContent = this.#class === undefined ? "All sheets are done" : `${className(this.#class)}: nothing is open on this sheet`;
+    this.#title.textContent = this.#sheet === undefined ? "All sheets are done" : `${sheetName(this.#sheet)}: nothing is open on this sheet`;
     const { signs_open, frames_open } = state.progress;
     const words = {
-      sheet: `Next: ${className(next ?? null)}`,
+      sheet: `Next: ${sheetName(next)}`,
       single: `Look one by one at what is open: ${signs_open}`,
       sweep: `Search for missed ${many()}`,
       report: "See the report",
@@ -366,23 +369,24 @@ export class SheetView {
     });
   }
 
-  /** Ask what the cards marked odd are, or else the one that the person is on; none that has not been seen. */
+  /** Ask what the card is that the person is on; where none has a class, or it is nothing, all that are odd. None that has not been seen. */
   #ask() {
     if (!this.#cards.length) return;
+    const at = this.#places[this.#at];
     const odd = this.#places.slice(0, this.#cards.length).filter(({ card }) => this.#marks.get(card.item_id) === "odd");
     const marked = odd.filter((place) => place.isShown);
-    const places = marked.length ? marked : [this.#places[this.#at]].filter((place) => place.isShown);
-    if (!places.length) return say("What has no picture here cannot be named yet", true);
+    const isAll = marked.length > 0 && (this.#sheet === UNKNOWN || this.#marks.get(at.card.item_id) === "nothing");
+    const places = isAll ? marked : [at, ...marked.filter((place) => place !== at)].filter((place) => place.isShown);
+    if (!places.length || !(isAll || at.isShown)) return say("What has no picture here cannot be named yet", true);
     this.#peek.leave();
     this.#point(this.#at); // where the keyboard comes back to
-    const question = !marked.length ? `What ${one()} is this?` : marked.length > 1 ? `What are the ${marked.length} cards marked odd?` : "What is the card marked odd?";
-    this.#naming.open(places, question, this.#class);
+    this.#naming.open(places, isAll ? places : [at]);
   }
 
   /** Cards are of a class, as the person says; that which is proposed is no other name. */
   #named(id, places) {
     for (const place of places) {
-      this.#marks.set(place.card.item_id, id === this.#class ? "" : id);
+      this.#marks.set(place.card.item_id, id === place.card.class_id ? "" : id);
       this.#tell(place);
     }
   }
@@ -397,7 +401,8 @@ export class SheetView {
     element.tabIndex = 0;
     element.classList.add("at");
     element.focus({ preventScroll: true });
-    this.#facts.textContent = `${origin(card)} · ${card.reason}`;
+    const contrary = element.classList.contains("contrary") ? "The small picture shows the same box at another time: is it another thing? Then O · " : "";
+    this.#facts.textContent = `${contrary}${origin(card)} · ${card.reason}`;
   }
 
   #walk(key) {
@@ -407,7 +412,7 @@ export class SheetView {
   }
 
   #beside(step) {
-    const id = this.#sheets.beside(this.#class, step);
+    const id = this.#sheets.beside(this.#sheet, step);
     if (id !== undefined) this.#shared.go("sheet", id);
   }
 }

@@ -1,28 +1,38 @@
-// The classes that are proposed enter; the list at the left of a sheet, with what is open in each, and the class that comes next leave.
+// What is proposed enters; the list of sheets at the left, with what is open on each, and the sheet that comes next leave.
 
 import { get } from "./api.js";
 import { picturedClass, setFace } from "./chooser.js";
 import { make } from "./dom.js";
+import { tellCounts } from "./help.js";
 import { className } from "./words.js";
 
-/** The list of classes; `onChosen(classId)`. Its order stays while the page is open, so that nothing jumps. */
+export const MIXED = "mixed"; // the sheet of the classes with few signs
+export const UNKNOWN = "none"; // that of what the models cannot name
+
+/** The class that is proposed for all on a sheet; undefined: there is no such class. */
+export const classOf = (id) => (id === UNKNOWN ? null : /^[0-9]+$/.test(id ?? "") ? Number(id) : undefined);
+
+/** A sheet in words. */
+export const sheetName = (id) => (id === MIXED ? "a few of each class" : className(classOf(id) ?? null));
+
+/** The list of sheets; `onChosen(name)`. Its order stays while the page is open, so that nothing jumps. */
 export class Sheets {
   #rows = [];
   #list = make("ul");
   #onChosen;
   #isPictured = false;
-  element = make("nav", { className: "sheets", "aria-label": "Proposed classes" }, make("h2", { textContent: "Proposed classes" }), this.#list);
+  #counts = make("p", { className: "counts" });
+  element = make("nav", { className: "sheets", "aria-label": "Proposed classes" }, make("h2", { textContent: "Proposed classes" }), this.#list, this.#counts);
 
   constructor(onChosen) {
     this.#onChosen = onChosen;
+    tellCounts(this.#counts);
   }
 
   /** Read the counts anew. */
   async load() {
-    const sheets = await get("/api/sheets");
-    sheets.sort((a, b) => (a.class_id === null) - (b.class_id === null)); // those without a class come last
-    for (const { class_id, open, odd } of sheets) {
-      const row = this.#rows.find((one) => one.id === class_id) ?? this.#add(class_id);
+    for (const { sheet, open, odd } of await get("/api/sheets")) {
+      const row = this.#rows.find((one) => one.id === sheet) ?? this.#add(sheet);
       Object.assign(row, { open, odd });
       this.#tell(row);
     }
@@ -32,10 +42,10 @@ export class Sheets {
   picture() {
     if (this.#isPictured) return;
     this.#isPictured = true;
-    for (const { id, face } of this.#rows) setFace(face, id);
+    for (const { id, face } of this.#rows) setFace(face, classOf(id));
   }
 
-  /** Mark the class that is shown. */
+  /** Mark the sheet that is shown. */
   point(id) {
     for (const row of this.#rows) {
       if (row.id === id) {
@@ -45,7 +55,7 @@ export class Sheets {
     }
   }
 
-  /** Some of a class were decided, some put aside. */
+  /** Some of a sheet were decided, some put aside. */
   less(id, decided, aside) {
     const row = this.#rows.find((one) => one.id === id);
     if (!row) return;
@@ -54,13 +64,18 @@ export class Sheets {
     this.#tell(row);
   }
 
-  /** Classes that have cards, in the order of the list, those behind `id` first, `id` itself last. */
+  /** Whether there is such a sheet. */
+  has(id) {
+    return this.#rows.some((row) => row.id === id);
+  }
+
+  /** Sheets that have cards, in the order of the list, those behind `id` first, `id` itself last. */
   after(id) {
     const at = this.#rows.findIndex((row) => row.id === id) + 1;
     return [...this.#rows.slice(at), ...this.#rows.slice(0, at)].filter((row) => row.open > row.odd).map((row) => row.id);
   }
 
-  /** The class above (-1) or below (1) in the list. */
+  /** The sheet above (-1) or below (1) in the list. */
   beside(id, step) {
     const at = this.#rows.findIndex((row) => row.id === id);
     return this.#rows[(at + step + this.#rows.length) % this.#rows.length]?.id;
@@ -68,8 +83,8 @@ export class Sheets {
 
   #add(id) {
     const count = make("span", { className: "count" });
-    const face = picturedClass(this.#isPictured ? id : null);
-    const link = make("button", { type: "button" }, face, make("span", { className: "name", textContent: className(id) }), count);
+    const face = picturedClass(this.#isPictured ? classOf(id) : null);
+    const link = make("button", { type: "button" }, face, make("span", { className: "name", textContent: sheetName(id) }), count);
     const row = { id, open: 0, odd: 0, link, count, face };
     link.addEventListener("click", () => this.#onChosen(id));
     this.#rows.push(row);

@@ -10,6 +10,7 @@ import { Lane } from "./lane.js";
 import { frame, loadFrame } from "./pictures.js";
 import { Proposals } from "./proposals.js";
 import { newId } from "./queue.js";
+import { classOf } from "./sheets.js";
 import { keep, kept, reviewer } from "./state.js";
 import { say } from "./toast.js";
 import { className, count, many, moment, one, person } from "./words.js";
@@ -123,7 +124,7 @@ export class SweepView {
   async open(id = kept("from", undefined)) {
     keep("from", null);
     const opened = this.#lane.open(id);
-    this.#likely = (await get("/api/sheets")).filter((sheet) => sheet.class_id !== null).map((sheet) => sheet.class_id);
+    this.#likely = (await get("/api/sheets")).map(({ sheet }) => classOf(sheet)).filter((id) => id !== null && id !== undefined);
     await opened;
     if (this.#now) this.#words();
   }
