@@ -90,11 +90,19 @@ def test_large_and_sure_boxes_are_trusted_most() -> None:
     assert trust(np.zeros((0, 4)), np.zeros(0)).shape == (0,)
 
 
-def test_the_crop_that_speaks_most_against_the_vote_is_told() -> None:
-    agreed = [0.9, 0.1, 0.0]
+def test_the_crop_that_says_something_else_than_the_most_trusted_one_is_told() -> None:
+    agreed, other, nothing = [0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.2, 0.1, 0.7]
     assert vote(np.array([agreed, agreed]), np.ones(2)).contrary is None
-    assert vote(np.array([agreed, [0.2, 0.7, 0.1], agreed]), np.ones(3)).contrary == 1
-    assert vote(np.array([agreed, [0.2, 0.1, 0.7], agreed]), np.ones(3)).contrary == 1  # "not an object" is something else, too
-    assert vote(np.array([agreed, [0.4, 0.45, 0.15]]), np.ones(2)).contrary is None  # undecided, not against
-    assert vote(np.array([agreed, [0.1, 0.8, 0.1], [0.0, 1.0, 0.0], agreed, agreed]), [1, 1, 0.7, 1, 1]).contrary == 1  # 0.8 > 0.7
-    assert vote(np.array([agreed, [0.0, 1.0, 0.0]]), [1, 0.2]).contrary is None  # too little trusted to be heard
+    assert vote(np.array([agreed, other, agreed]), np.ones(3)).contrary == 1
+    assert vote(np.array([agreed, nothing, agreed]), np.ones(3)).contrary == 1  # "not an object" is something else, too
+    assert vote(np.array([agreed, [0.5, 0.5, 0.0]]), np.ones(2)).contrary is None  # undecided, not against
+    assert vote(np.array([agreed, other, [0.0, 0.1, 0.9], agreed]), np.ones(4)).contrary == 2  # the farthest
+    assert vote(np.array([agreed, other, other]), [0.5, 1, 1]).contrary == 0  # than what is trusted most, whoever wins
+    assert vote(np.array([agreed, other]), [1, 0.1]).contrary is None  # too little trusted to be heard
+
+
+@given(arrays(np.float64, (4, 6), elements=st.floats(0.001, 1)))
+def test_crops_that_say_the_same_are_never_contrary(raw: np.ndarray) -> None:
+    probs = raw / raw.sum(axis=1, keepdims=True)
+    assert vote(np.repeat(probs[:1], 4, axis=0), np.ones(4)).contrary is None
+    assert vote(probs, np.ones(4)).contrary != 0

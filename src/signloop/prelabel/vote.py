@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import rel_entr
 
 from signloop.core.errors import DataError
 
@@ -11,8 +12,8 @@ TOP = 5
 FLOOR = 0.01  # one crop cannot press a class below this share of what another one gives it: a sure, wrong crop is outvoted
 TINY = 1e-12
 TRUSTED_PX = 24.0  # side of a crop that is trusted a quarter as much as a very large one
-CONTRARY = 0.5  # probability of something else from which on a crop speaks against what won
-HEARD = 0.3  # of the most trusted crop's weight: what a crop says that is trusted less is no reason for doubt
+CONTRARY = 0.2  # nats between two opinions, of 0.69 at most, from which on two crops seem to show two things
+HEARD = 0.15  # of the most trusted crop's weight: what a crop says that is trusted less is no reason for doubt
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Vote:
         margin: how far the runner-up is behind, in [0, 1].
         top_indices: the likeliest classes, best first, at most five; never "not an object".
         top_confidences: their probabilities.
-        contrary: position of the crop that speaks most against what won, among those that call it something else and are trusted enough
-            to be heard; None if there is none. Where there is one, the track may hold two things.
+        contrary: position of the crop whose opinion is the farthest from that of the most trusted one, where they are so far apart that
+            the track may hold two things; None if all say much the same.
     """
 
     class_index: int | None
@@ -89,11 +90,14 @@ def vote(probs: ArrayLike, weights: ArrayLike) -> Vote:
         float(pooled[best] - pooled[second]),
         top,
         tuple(float(pooled[i]) for i in top),
-        _contrary(opinions, trusted, best),
+        _contrary(opinions, trusted),
     )
 
 
-def _contrary(opinions: NDArray[np.float64], weights: NDArray[np.float64], won: int) -> int | None:
-    against = np.delete(opinions, won, axis=1).max(axis=1)
-    heard = (against >= CONTRARY) & (weights >= HEARD * weights.max())
-    return int(np.argmax(np.where(heard, against * weights, 0))) if heard.any() else None
+def _contrary(opinions: NDArray[np.float64], weights: NDArray[np.float64]) -> int | None:
+    """Return the crop that is farthest from the most trusted one by the divergence of Jensen and Shannon (Lin 1991), if it is far."""
+    trusted = opinions[np.argmax(weights)]
+    middle = (opinions + trusted) / 2
+    apart = (rel_entr(opinions, middle) + rel_entr(np.broadcast_to(trusted, middle.shape), middle)).sum(axis=1) / 2
+    far = np.where(weights >= HEARD * weights.max(), apart, 0)
+    return int(np.argmax(far)) if far.max() >= CONTRARY else None
