@@ -28,7 +28,6 @@ export class Place {
     if (!isSame) {
       this.#picture(card === null ? "empty" : card.index === null ? "missing" : "loading", null);
       this.#contrary.hidden = true;
-      this.element.classList.remove("contrary");
     }
     this.#isNamed = isNamed;
     this.element.classList.toggle("named", isNamed);
@@ -41,7 +40,6 @@ export class Place {
   paint(bitmap, contrary) {
     this.#picture(bitmap ? "shown" : "missing", bitmap ?? null);
     this.#contrary.hidden = !contrary;
-    this.element.classList.toggle("contrary", Boolean(contrary));
     this.#contrary.getContext("bitmaprenderer").transferFromImageBitmap(contrary ?? null);
   }
 
@@ -60,7 +58,7 @@ export class Place {
     this.element.dataset.mark = isNamed ? "named" : mark;
     this.element.ariaSelected = String(mark !== "");
     this.#mark.textContent = [missing, said].filter(Boolean).join(", ");
-    const contrary = this.#contrary.hidden ? "" : "perhaps another thing at another time";
+    const contrary = this.hasTwo ? "perhaps another thing at another time" : "";
     this.element.ariaLabel = [sureness(this.card), contrary, missing, said].filter(Boolean).join(", ");
   }
 
@@ -83,9 +81,14 @@ export class Place {
     return this.#state === "missing";
   }
 
+  /** Whether a second picture is there, of what may be another thing. */
+  get hasTwo() {
+    return !this.#contrary.hidden;
+  }
+
   /** Frames in which the person has seen it. */
   get seen() {
     const { index, contrary } = this.card;
-    return this.isShown ? [index, ...(this.#contrary.hidden ? [] : [contrary])] : [];
+    return this.isShown ? [index, ...(this.hasTwo ? [contrary] : [])] : [];
   }
 }

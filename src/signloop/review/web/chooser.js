@@ -10,7 +10,7 @@ export class Chooser {
   #onChosen;
   #onLeft;
   #input = make("input", {
-    type: "text", placeholder: "Search by name  ( / )", autocomplete: "off", spellcheck: false, role: "combobox",
+    type: "text", autocomplete: "off", spellcheck: false, role: "combobox",
     "aria-label": "Search a class by name", "aria-controls": "classes", "aria-expanded": "true", "aria-autocomplete": "list",
   });
   #list = make("ul", { id: "classes", role: "listbox", "aria-label": "Classes" });
@@ -21,7 +21,8 @@ export class Chooser {
   #none = make("p", { role: "status", textContent: "No class has these letters in its name." });
   element = make("div", { className: "chooser" }, this.#input, this.#none, this.#list);
 
-  constructor(onChosen, onLeft) {
+  constructor(onChosen, onLeft, placeholder = "Search by name  ( / )") {
+    this.#input.placeholder = placeholder;
     this.#onChosen = onChosen;
     this.#onLeft = onLeft;
     this.#rows = state.about.classes.map((one) => this.#row(one));

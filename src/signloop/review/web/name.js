@@ -17,7 +17,7 @@ export class NamePanel {
   #title = make("h1");
   #words = make("p");
   #row = make("div", { className: "row", role: "group", "aria-label": "Cards that get the name" });
-  #chooser = new Chooser((id) => this.#choose(id), () => this.close());
+  #chooser = new Chooser((id) => this.#choose(id), () => this.close(), "Type a name");
   element = make("dialog", { className: "name-cards" }, this.#title, this.#row, this.#words, this.#chooser.element);
 
   constructor(onChosen) {

@@ -11,7 +11,7 @@ import { cutOut, cutOuts } from "./pictures.js";
 import { classOf, MIXED, sheetName, Sheets, UNKNOWN } from "./sheets.js";
 import { state } from "./state.js";
 import { say } from "./toast.js";
-import { many, notOne, origin } from "./words.js";
+import { many, notOne, one, origin } from "./words.js";
 
 const MOST = 60; // cards on a screen
 const ENOUGH = 30; // crops get as large as so many allow
@@ -186,6 +186,7 @@ export class SheetView {
       if (card.index !== null) this.#places[k].paint(pictures.get(cutOut(card, card.index)), pictures.get(cutOut(card, card.contrary)));
       this.#tell(this.#places[k]);
     });
+    this.#inform();
   }
 
   /** Find the sheets that come next, one after the other, and load their pictures; resolves once there is one more, or none. */
@@ -273,7 +274,7 @@ export class SheetView {
     const odd = `(or arrow keys and O): it comes one by one later, or / names it now. X: ${notOne()}. Enter accepts all others.`;
     const words = {
       [UNKNOWN]: `Click those that are alike (or arrow keys and O), then / names them all. X: ${notOne()}. Enter puts the rest aside, to be named singly.`,
-      [MIXED]: `Classes of which there are few, and some ${many()} once more. Click what is wrong ${odd}`,
+      [MIXED]: `Click what is wrong ${odd}`,
     };
     this.#about.textContent = words[this.#sheet] ?? `Click what is odd ${odd}`;
     this.#count();
@@ -401,8 +402,15 @@ export class SheetView {
     element.tabIndex = 0;
     element.classList.add("at");
     element.focus({ preventScroll: true });
-    const contrary = element.classList.contains("contrary") ? "The small picture shows the same box at another time: is it another thing? Then O · " : "";
-    this.#facts.textContent = `${contrary}${origin(card)} · ${card.reason}`;
+    this.#inform();
+  }
+
+  /** Tell of the card that the person is on. */
+  #inform() {
+    const { card, hasTwo } = this.#places[this.#at];
+    if (!card) return;
+    const two = hasTwo ? `The small picture is of the same ${one()} at another time. Is it another one? Then O · ` : "";
+    this.#facts.textContent = `${two}${origin(card)} · ${card.reason}`;
   }
 
   #walk(key) {
