@@ -105,6 +105,27 @@ def test_what_is_shown_of_a_sign_is_what_was_proposed_inside_the_frame(desk: Des
     assert desk.questions.frame(f"{DRIVE}/000001") is None
 
 
+@pytest.mark.parametrize(
+    ("boxes", "place"),
+    [
+        ([(10, 20, 0.8, "s"), (10, 25, 0.6, "s")], 1),  # both are seen well
+        ([(10, 20, 0.8, "s"), (10, 25, 0.41, "s")], 0),  # hardly
+        ([(10, 20, 0.8, "s"), (10, 40, 0.41, "s")], 1),  # but it is far larger
+        ([(10, 20, 0.8, "s"), (10, 20, 0.8, "s")], 0),  # the first of equal ones
+        ([(10, 20, 0.8, "s"), (0, 40, 0.8, "s"), (60, 40, 0.8, "s")], 0),  # cut at the left, or at the right
+        ([(10, 20, 0.8, "s"), (10, 40, 0.8, "sg")], 0),
+        ([(0, 20, 0.8, "s"), (10, 40, 0.8, "sg")], 0),  # what is cut is at least the sign
+        ([(10, 20, 0.8, ""), (0, 20, 0.8, "sg")], 1),  # what cannot be shown shows nothing
+        ([(10, 20, 0.8, ""), (0, 40, 0.8, "g"), (10, 30, 0.8, "")], 2),
+    ],
+)
+def test_the_clearest_box_is_the_largest_of_those_that_can_be_told_well(boxes: list[tuple[float, float, float, str]], place: int) -> None:
+    xyxy = np.array([(x, 10, x + side, 10 + side) for x, side, _, _ in boxes], np.float32)
+    scores = np.array([score for _, _, score, _ in boxes], np.float32)
+    doubtful, stored = (np.array([flag in said for *_, said in boxes]) for flag in "gs")
+    assert questions.clearest(xyxy, scores, doubtful, stored, (100, 80)) == place
+
+
 def test_a_box_that_sticks_out_is_cut_to_its_frame(queued: Path) -> None:
     path = next((queued / "prelabels" / "boxes").glob(f"{PHOTOS}*"))
     rows = tables.read(path, "prelabel_boxes").to_pylist()

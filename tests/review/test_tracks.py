@@ -34,6 +34,7 @@ def shown(name: str, indices: list[int], stored: tuple[int, ...] = (), weak: Seq
         ((3, 0.9),),
         "m",
         None,
+        (WIDTH, HEIGHT),
     )
 
 
@@ -64,6 +65,15 @@ def test_an_untouched_sign_is_what_was_proposed() -> None:
     assert found.stored.tolist() == [False, True, False]
     assert not found.moved.any()
     assert found.clearest == 1  # the only one that can be shown
+
+
+def test_the_clearest_box_is_neither_guessed_nor_cut_by_the_edge_as_long_as_there_is_another() -> None:
+    indices = list(range(6))
+    sign = shown(A, indices, stored=(0, 2, 4, 5), weak=(4,))
+    sign.xyxy[3:] += [[-20, -20, 20, 20], [-30, -30, 30, 30], [0, -50, 0, 0]]  # not stored; guessed; cut
+    assert (track(asked(**{A: sign}), Item(A, (Span(A),))).clearest, sign.clearest) == (0, 0)
+    fixed = {4: ((74.0, 20.0, 154.0, 100.0), True)}
+    assert track(asked(**{A: sign}), Item(A, (Span(A),), fixed)).clearest == 4  # a person set it
 
 
 def test_between_two_corrections_the_boxes_go_over_from_one_to_the_other() -> None:

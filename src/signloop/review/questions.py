@@ -30,6 +30,8 @@ from signloop.review.plant import Planted, read_planted, write_planted
 from signloop.review.snapshot import finished
 
 GUESSED = 0.5  # of a sign's best score: under it, a box may lie on anything else
+SURE = 0.7  # of a sign's best score: above it, the score no longer says how well a sign is seen, and its size does
+EDGE_PX = 1.0  # from the edge of the frame; what comes nearer may be cut by it
 RECORDINGS_HELD = 256  # whose boxes are in memory at a time
 TABLES = ("recordings", "frames")
 Row = dict[str, Any]
@@ -75,6 +77,7 @@ class Shown:
         classes: likeliest classes with their confidences, best first.
         model_id: who proposed it; None for a planted sign.
         contrary: index of the frame in which the models see something else than in the others; None if they agree.
+        size: width and height of the frames, px.
     """
 
     indices: NDArray[np.int64]
@@ -87,12 +90,13 @@ class Shown:
     classes: tuple[tuple[int, float], ...]
     model_id: str | None
     contrary: int | None
+    size: tuple[int, int]
 
     @property
     def clearest(self) -> int:
-        """Frame index of the box that shows the sign best, large and well scored; of those whose picture is stored, if there are any."""
-        sides = np.sqrt(np.prod(self.xyxy[:, 2:] - self.xyxy[:, :2], axis=1)) * self.scores
-        return int(self.indices[int(np.argmax(sides * (self.stored if self.stored.any() else 1)))])
+        """Frame index of the box that shows the sign best."""
+        doubtful = guessed(self.scores, self.interpolated, self.scores.max())
+        return int(self.indices[clearest(self.xyxy, self.scores, doubtful, self.stored, self.size)])
 
     def at(self, index: int) -> NDArray[np.float32] | None:
         """Return the box in a frame, (4,) px; None if there is none."""
@@ -109,6 +113,25 @@ def guessed(scores: ArrayLike, interpolated: ArrayLike, best: ArrayLike) -> NDAr
         best: the best score of each box's sign, (boxes,), or of all of them.
     """
     return np.asarray(interpolated, np.bool_) | (np.asarray(scores, np.float32) < GUESSED * np.asarray(best, np.float32))
+
+
+def clearest(
+    xyxy: NDArray[np.float32], scores: NDArray[np.float32], doubtful: NDArray[np.bool_], stored: NDArray[np.bool_], size: tuple[int, int]
+) -> int:
+    """Return the position of the box that shows a sign best, the largest that is well scored.
+
+    One whose picture is stored comes before any other, then one that is not guessed, then one that the frame's edge does not cut.
+
+    Args:
+        xyxy: px of the frame, inside of it, (boxes, 4).
+        scores: of the detector, (boxes,).
+        doubtful: whether where the sign is was guessed, (boxes,).
+        stored: whether the frame's picture is there, (boxes,).
+        size: width and height of the frames, px.
+    """
+    is_cut = (xyxy[:, :2] < EDGE_PX).any(axis=1) | (xyxy[:, 2:] > np.array(size) - EDGE_PX).any(axis=1)
+    sides = np.sqrt(np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1)) * np.minimum(scores, SURE * scores.max())
+    return int(np.lexsort((-sides, is_cut, doubtful, ~stored))[0])
 
 
 def item_id_of(review_id: str, name: str) -> str:
@@ -317,11 +340,13 @@ class Questions:
                 tuple(zip(sign["top_ids"], sign["top_confidences"], strict=True)),
                 sign["model_id"],
                 sign["contrary_index"],
+                (about["width"], about["height"]),
             )
         return found
 
     def _planted(self, planted_id: str) -> Shown:
         sign = self.planted[planted_id]
+        about = self.recordings[sign.recording_id]
         return Shown(
             np.array([box.index for box in sign.boxes], np.int64),
             np.array([box.time_s for box in sign.boxes], np.float64),
@@ -333,4 +358,5 @@ class Questions:
             sign.classes,
             None,
             None,
+            (about["width"], about["height"]),
         )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signloop.core.boxes import clip
-from signloop.review.questions import Questions, guessed
+from signloop.review.questions import Questions, clearest, guessed
 from signloop.review.state import Item
 
 FADES_AFTER = 6  # boxes: beyond the last corrected frame, the correction has faded by then
@@ -27,6 +27,7 @@ class Track:
         moved: whether a person's correction changed the box, (boxes,).
         guessed: whether no person and hardly the detector says where the sign is, (boxes,): what bridges a gap, and what scores much
             lower than the sign's best box.
+        size: width and height of the frames, px.
     """
 
     indices: NDArray[np.int64]
@@ -37,15 +38,15 @@ class Track:
     stored: NDArray[np.bool_]
     moved: NDArray[np.bool_]
     guessed: NDArray[np.bool_]
+    size: tuple[int, int]
 
     def __len__(self) -> int:
         return len(self.indices)
 
     @property
     def clearest(self) -> int:
-        """Position of the box that shows the sign best, large and well scored; of those whose picture is stored, if there are any."""
-        sides = np.sqrt(np.prod(self.xyxy[:, 2:] - self.xyxy[:, :2], axis=1)) * self.scores
-        return int(np.argmax(sides * (self.stored if self.stored.any() else 1)))
+        """Position of the box that shows the sign best."""
+        return clearest(self.xyxy, self.scores, self.guessed, self.stored, self.size)
 
 
 def track(questions: Questions, item: Item) -> Track:
@@ -88,6 +89,7 @@ def track(questions: Questions, item: Item) -> Track:
         np.array([rows[i][4] for i in order], bool),
         moved,
         guessed(scores, interpolated, best) & ~is_set,
+        (about["width"], about["height"]),
     )
 
 
