@@ -3,7 +3,8 @@
 import { draw, make, set } from "./dom.js";
 import { around, beside, fitted, grip, LEAST, moved, sized, spanned, under } from "./geometry.js";
 
-const STEP = 1.25; // of one zoom
+const STEP = 1.5; // of one zoom
+const TURN = 70; // px of a wheel for it: a notch, 100 px or more, is nearly twice as near; a trackpad goes in many small parts of it
 const PAN = 0.15; // of what is looked at, for one key
 const REACH = 9; // px on the screen, around a side that can be dragged
 const CLICK = 4; // px on the screen; who moves less does not draw
@@ -91,9 +92,9 @@ export class Frame {
     this.#look({ x: 0, y: 0, w: Infinity });
   }
 
-  /** Zoom in (1) or out (-1) at a point of the frame; without one at the corrected box, else at the mouse, else in the middle. */
-  zoom(direction, point = null) {
-    const factor = direction > 0 ? 1 / STEP : STEP;
+  /** Zoom in by steps (out: less than 0) at a point of the frame; without one at the corrected box, else at the mouse, else in the middle. */
+  zoom(steps, point = null) {
+    const factor = STEP ** -steps;
     const { x, y, w, h } = this.#view;
     const middle = { x: x + w / 2, y: y + h / 2 };
     if (this.#edited && !point) {
@@ -240,7 +241,7 @@ export class Frame {
 
   #wheel(event) {
     event.preventDefault();
-    this.zoom(event.deltaY < 0 ? 1 : -1, this.#at(event.clientX, event.clientY));
+    this.zoom(-event.deltaY / TURN, this.#at(event.clientX, event.clientY));
   }
 
   /** Sides of the corrected box that a point would drag, "" for all of it; null for none. */
