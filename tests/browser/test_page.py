@@ -1193,18 +1193,41 @@ def test_the_frame_is_zoomed_where_one_looks_and_moved_by_keys_and_mouse(page: P
     assert entries() == []
 
 
-def test_lightened_pictures_keep_what_is_bright(page: Page, item_of: ItemOf) -> None:
+def test_a_sign_of_20_px_is_reached_by_four_notches_of_a_wheel(page: Page, item_of: ItemOf) -> None:
+    sought(page, item_of)
+    whole = looked_at(page)[2]
+    page.mouse.move(*on_screen(page, 500, 180))
+    before = on_screen(page, 500, 180)
+    page.mouse.wheel(0, -100)
+    page.wait_for_function("(whole) => document.querySelector('.frame svg').viewBox.baseVal.width < whole", arg=whole)
+    notch = looked_at(page)[2]
+    press(page, "0")
+    for _ in range(10):  # as a trackpad does
+        page.mouse.wheel(0, -10)
+    page.wait_for_function("(notch) => Math.abs(document.querySelector('.frame svg').viewBox.baseVal.width - notch) < 0.1", arg=notch)
+    assert whole * (notch / whole) ** 4 < 20 * 4
+    assert on_screen(page, 500, 180) == pytest.approx(before, abs=2)
+
+
+def test_only_what_is_dark_is_lightened(page: Page, item_of: ItemOf) -> None:
+    picture = np.full((360, 640, 3), 200, np.uint8)
+    picture[:, :320] = 25
+    coded = cv2.imencode(".png", picture)[1].tobytes()
+    page.route(re.compile("/pictures/frame/"), lambda route: route.fulfill(content_type="image/png", body=coded))
     sought(page, item_of)
     page.wait_for_timeout(300)
 
-    def grey() -> float:
-        left, top = on_screen(page, 300, 200)
+    def grey(x: float) -> float:
+        left, top = on_screen(page, x, 180)
         shot = page.screenshot(clip={"x": left, "y": top, "width": 10, "height": 10})
         return float(np.mean(np.asarray(cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR))))
 
-    assert grey() == pytest.approx(110, abs=3)
+    assert [grey(x) for x in (100, 600)] == pytest.approx([25, 200], abs=3)
     press(page, "l")
-    assert grey() == pytest.approx(255 * (110 / 255) ** 0.4, abs=4)
+    assert [grey(x) for x in (100, 600)] == pytest.approx([255 * (25 / 255) ** 0.4, 200], abs=4)
+    page.mouse.move(*on_screen(page, 600, 180))
+    press(page, "+", "+", "+")
+    assert grey(600) == pytest.approx(200, abs=4)
 
 
 def test_what_counts_is_said_where_it_is_searched_and_in_the_list_of_keys(page: Page) -> None:

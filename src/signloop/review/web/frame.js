@@ -11,14 +11,17 @@ const CLICK = 4; // px on the screen; who moves less does not draw
 const HANDLE = 8; // px on the screen
 const SMALL = 48; // px on the screen; the handles of a smaller box lie outside of it
 const LETTER = 13; // px on the screen
+const NEAR = 0.06; // of what is looked at: so far around a place it matters for lightening it, as for a whole picture
 const CORNERS = [[0, 1], [2, 1], [0, 3], [2, 3]];
 const AWAY = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** One picture on the screen; its element is reused for all frames. */
 export class Frame {
+  static #made = 0;
   #svg = draw("svg", { "aria-hidden": "true" });
   #image = draw("image", { preserveAspectRatio: "none" });
   #layer = draw("g");
+  #lift = document.querySelector("#lift").cloneNode(true);
   #missing = make("p", { className: "missing", hidden: true, textContent: "The picture of this frame is not stored (yet)." });
   #frame = { width: 1, height: 1 };
   #view = { x: 0, y: 0, w: 1, h: 1 };
@@ -42,7 +45,10 @@ export class Frame {
     this.#picked = onPicked;
     this.#shown = onShown;
     this.element.classList.toggle("draws", onDrawn !== null);
-    this.#svg.append(this.#image, this.#layer);
+    this.#svg.append(this.#lift, this.#image, this.#layer);
+    this.#lift.id = `lift-${++Frame.#made}`;
+    this.#lift.removeAttribute("primitiveUnits"); // units of the frame
+    this.#image.style.setProperty("--lift", `url("#${this.#lift.id}")`);
     this.#image.addEventListener("load", () => this.#shown());
     this.#image.addEventListener("error", () => (this.#missing.hidden = false));
     this.#svg.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
@@ -161,6 +167,7 @@ export class Frame {
   #look(view) {
     this.#view = fitted(view, this.#frame, this.#shape);
     set(this.#svg, { viewBox: `${this.#view.x} ${this.#view.y} ${this.#view.w} ${this.#view.h}` });
+    set(this.#lift.firstElementChild, { stdDeviation: NEAR * this.#view.w }); // one of the whole frame would take seconds where it is zoomed
     this.#paint();
   }
 
