@@ -1125,6 +1125,30 @@ def test_labels_stay_inside_the_picture_and_cover_nothing(page: Page, item_of: I
             assert over == []
 
 
+def visible(page: Page, selector: str) -> int:
+    """How many of these are drawn."""
+    drawn = "(selector) => [...document.querySelectorAll(selector)].filter((one) => getComputedStyle(one).visibility === 'visible').length"
+    return int(page.evaluate(drawn, selector))
+
+
+def test_what_is_under_boxes_and_labels_can_be_seen(page: Page, item_of: ItemOf) -> None:
+    sought(page, item_of)
+    assert (visible(page, ".frame text"), visible(page, ".frame .known")) == (9, 18)
+    drag(page, (400, 300, 430, 330))
+    page.keyboard.down("h")
+    assert (visible(page, ".frame text"), visible(page, ".frame .known"), visible(page, ".frame .edited")) == (0, 0, 2)
+    page.keyboard.up("h")
+    assert visible(page, ".frame text") == 9
+    page.get_by_role("button", name="hide boxes").hover()
+    page.mouse.down()
+    assert visible(page, ".frame text") == 0
+    page.mouse.up()
+    assert visible(page, ".frame text") == 9
+    label = page.locator(".frame text").first
+    label.hover()
+    assert label.evaluate("(one) => getComputedStyle(one).opacity") == "0.1"
+
+
 def test_labels_of_a_crowd_do_not_cover_each_other(page: Page) -> None:
     boxes = [[100 + 12 * (k % 4), 3 + 12 * (k // 4), 110 + 12 * (k % 4), 13 + 12 * (k // 4)] for k in range(12)] + [[630, 350, 640, 360]]
     spots = page.evaluate(

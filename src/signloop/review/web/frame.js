@@ -59,7 +59,12 @@ export class Frame {
     this.#svg.addEventListener("pointerleave", () => (this.#mouse = null));
     this.#svg.addEventListener("contextmenu", (event) => event.preventDefault()); // the right button moves the view
     addEventListener("keyup", (event) => event.key === " " && this.#grab(false));
-    addEventListener("blur", () => this.#grab(false));
+    addEventListener("keyup", (event) => event.key.toLowerCase() === "h" && this.#bare(false));
+    addEventListener("pointerup", () => this.#bare(false));
+    addEventListener("blur", () => {
+      this.#grab(false);
+      this.#bare(false);
+    });
     new ResizeObserver(() => this.#look(this.#view)).observe(this.#svg);
   }
 
@@ -122,6 +127,11 @@ export class Frame {
   /** Let dragging move the view as long as Space is held. */
   grab() {
     this.#grab(true);
+  }
+
+  /** Leave out all boxes but the corrected one as long as H, or the mouse, is held. */
+  bare() {
+    this.#bare(true);
   }
 
   /** Let the person correct a box; `changed(xyxy)` is told of each move. */
@@ -239,6 +249,10 @@ export class Frame {
   #grab(isGrabbed) {
     this.#isGrabbed = isGrabbed;
     this.element.classList.toggle("grabbed", isGrabbed);
+  }
+
+  #bare(isBare) {
+    this.element.classList.toggle("bare", isBare);
   }
 
   #at(clientX, clientY) {

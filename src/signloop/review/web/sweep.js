@@ -59,11 +59,14 @@ export class SweepView {
       this.#later,
       button("back", "⌫", () => this.#goBack()),
     ];
+    const bare = button("hide boxes (hold)", "H", () => {});
+    bare.addEventListener("pointerdown", () => this.#frame.bare());
     const titled = make(
       "div", { className: "titled" },
       this.#title,
       make("span", { textContent: "Zoom: wheel, or" }),
       button("in", "+", () => this.#frame.zoom(1)), button("out", "−", () => this.#frame.zoom(-1)), button("whole", "0", () => this.#frame.whole()),
+      bare,
     );
     this.#work = make(
       "div", { className: "work" },
@@ -117,6 +120,7 @@ export class SweepView {
         run: () => this.#frame.grab(),
       },
       { keys: ["0"], text: "the whole frame", run: () => this.#frame.whole() },
+      { keys: ["h"], text: "hold it: the picture without boxes and names", run: () => this.#frame.bare() },
     ];
   }
 
