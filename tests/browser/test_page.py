@@ -1091,6 +1091,41 @@ def test_zooming_is_offered_and_all_fits_a_low_window(page: Page, item_of: ItemO
     assert low == []
 
 
+def test_a_long_name_moves_no_picture(page: Page, item_of: ItemOf) -> None:
+    long = "a very long name " * 12
+
+    def rename(route: Route) -> None:
+        about = route.fetch().json()
+        about["classes"] = [{**one, "name": long if one["id"] == CIRCLE else one["name"]} for one in about["classes"]]
+        route.fulfill(json=about)
+
+    def top() -> float:
+        return float(page.evaluate("document.querySelector('section .frame').getBoundingClientRect().top"))
+
+    page.set_viewport_size({"width": 1366, "height": 625})
+    page.route("**/api/about", rename)
+    page.reload()
+    page.wait_for_selector("section h1")
+    go(page, "single")
+    shown(page, item_of(sign_id(DRIVE, 8)))
+    before = top()
+    page.evaluate("(id) => (location.hash = `single/${id}`)", item_of(sign_id(DRIVE, 0)))
+    title(page, f"Is this {long}?")
+    assert top() == before
+    sought(page, item_of)
+    before = top()
+    page.mouse.click(*on_screen(page, *middle(0)))
+    title(page, f"{long}, not decided yet")
+    assert top() == before
+    heading = page.locator(".single .head h1")
+    assert heading.get_attribute("title") == f"{long}, not decided yet"
+    name = heading.locator("strong").bounding_box()
+    whole = heading.bounding_box()
+    assert name is not None
+    assert whole is not None
+    assert name["x"] + name["width"] < whole["x"] + whole["width"] - 100  # whether it is decided is not cut
+
+
 def test_a_searched_frame_in_which_something_is_open_says_what_makes_it_complete(page: Page, item_of: ItemOf) -> None:
     sought(page, item_of)
     assert "circle ?" in page.locator(".frame text").all_text_contents()

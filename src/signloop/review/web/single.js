@@ -155,7 +155,7 @@ export class SingleView {
   #words({ card, classes }) {
     const unknown = card.class_id === null;
     const name = make("strong", { textContent: className(card.class_id) });
-    this.#title.replaceChildren(...(unknown ? [`What ${one()} is this?`] : ["Is this ", name, "?"]));
+    this.#ask(...(unknown ? [`What ${one()} is this?`] : ["Is this ", name, "?"]));
     const answers = card.answers.filter((answer) => answer.verdict !== "odd"); // what was put aside is not answered
     const given = answers.map((answer) => `${person(answer.annotator)}: ${verdict(answer)} (${when(answer.at)})`);
     this.#later.firstElementChild.textContent = given.length ? "go on" : "later";
@@ -164,6 +164,12 @@ export class SingleView {
     this.#accept.disabled = unknown;
     this.#proposals.show(classes, card.class_id);
     this.#chooser.clear();
+  }
+
+  /** Set the title; a long name in it is cut. */
+  #ask(...parts) {
+    this.#title.replaceChildren(...parts);
+    this.#title.title = this.#title.textContent;
   }
 
   #large() {
@@ -242,7 +248,7 @@ export class SingleView {
     this.#frame.mark([]);
     this.#frame.zoomTo(box.xyxy, 3);
     this.#frame.edit(box.xyxy);
-    this.#title.textContent = "Fix the box: drag its sides, or arrow keys (Shift sizes). Escape leaves it as it was.";
+    this.#ask("Fix the box: drag its sides, or arrow keys (Shift sizes). Escape leaves it as it was.");
     this.#accept.firstElementChild.textContent = "keep this box";
     this.#accept.disabled = false;
   }

@@ -166,10 +166,12 @@ export class SweepView {
   #words() {
     const { recording, time_s, reason, signs, searched } = this.#now;
     const said = searched.map(({ annotator, complete }) => `${person(annotator)} ${complete ? "said: nothing is missing" : "left it incomplete"}`);
-    const facts = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box · ${reason}`;
+    const open = this.#open.length ? " (? is not decided yet)" : "";
+    const facts = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box${open} · ${reason}`;
     this.#facts.replaceChildren(...(said.length ? [make("strong", { textContent: said.join("; ") }), " · "] : []), facts);
     const [title, hint, act] = this.#asked();
-    this.#title.textContent = title;
+    this.#title.replaceChildren(...title);
+    this.#title.title = this.#title.textContent; // a long name is cut
     this.#hint.textContent = hint;
     this.#done.firstElementChild.textContent = act;
     this.#done.disabled = this.#frame.edited !== null || this.#chosen?.is_asked === false;
@@ -181,16 +183,16 @@ export class SweepView {
 
   /** The question, what to do about it, and what the main button does. */
   #asked() {
-    if (this.#frame.edited) return [`What ${one()} is in the box?`, "Name it: 1–5, or / to search. Drag its sides to fit.", "name the box first"];
+    if (this.#frame.edited) return [[`What ${one()} is in the box?`], "Name it: 1–5, or / to search. Drag its sides to fit.", "name the box first"];
     if (!this.#chosen) {
       const act = this.#isSaid(true) ? "go on: nothing is missing" : "nothing is missing";
-      return [`Is any ${one()} without a box here?`, "One is missing? Drag a box around it. A box is wrong? Click it, or E.", act];
+      return [[`Is any ${one()} without a box here?`], "One is missing? Drag a box around it. A box is wrong? Click it, or press E.", act];
     }
     const { is_asked, decided } = this.#chosen;
-    const name = nameIn(this.#chosen);
-    if (!is_asked) return [`${name}, decided in an earlier round`, "It is not asked again. E: the next box.", "decided earlier"];
+    const name = make("strong", { textContent: nameIn(this.#chosen) });
+    if (!is_asked) return [[name, ", decided in an earlier round"], "It is not asked again. E: the next box.", "decided earlier"];
     const hint = "Wrong box or name? Say so one by one; F brings you back. E: the next box.";
-    return [`${name}, ${decided ? "decided" : "not decided yet"}`, hint, "open it one by one"];
+    return [[name, `, ${decided ? "decided" : "not decided yet"}`], hint, "open it one by one"];
   }
 
   /** Choose the smallest of the boxes that were clicked; once it is chosen, the next larger one. */
