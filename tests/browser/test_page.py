@@ -558,7 +558,7 @@ def test_boxes_that_lie_on_something_else_are_taken_off(
     page.wait_for_function(STRIP_SHOWN)
     page.evaluate("new Promise((go) => setTimeout(go, 20))")  # the page has heard of it, too
     press(page, "ArrowRight", key)
-    page.wait_for_selector(".toasts >> text=taken off: nothing is there")
+    page.wait_for_selector(".toasts >> text=taken off: no shape is there. Z takes it back")
     drop = entries(1)[0].act
     assert isinstance(drop, Drop)
     assert (drop.item_id, drop.first, drop.end) == (item_id, *frames)
@@ -568,6 +568,23 @@ def test_boxes_that_lie_on_something_else_are_taken_off(
     assert [one["index"] for one in boxes if one["stored"]] == left
     press(page, "z")
     page.wait_for_function("() => document.querySelectorAll('.filmstrip button:not(.more):not(.none)').length === 5")
+
+
+def test_who_takes_off_a_box_at_the_edge_is_told_that_a_part_in_sight_counts(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    def shift(route: Route) -> None:
+        details = route.fetch().json()
+        for detail in details:
+            detail["boxes"][-1]["xyxy"] = [600.5, 20, 639.5, 60]
+        route.fulfill(json=details)
+
+    page.route("**/api/single*", shift)
+    go(page, "single")
+    shown(page, item_of(sign_id(DRIVE, 8)))
+    press(page, "End")
+    page.wait_for_selector(".filmstrip >> text=Partly out of view: a box around the part in sight is right")
+    press(page, "d")
+    page.wait_for_selector(".toasts >> text=1 box taken off: no shape is there. Was a part of the shape in sight at the edge? Then Z")
+    assert [(entry.act.first, entry.act.end) for entry in entries(1) if isinstance(entry.act, Drop)] == [(8, 9)]
 
 
 def test_a_sign_keeps_at_least_one_box(page: Page, entries: Entries, item_of: ItemOf) -> None:
@@ -1550,10 +1567,12 @@ def test_the_keys_of_each_view_are_listed(page: Page, entries: Entries) -> None:
         "sweep": ("the frame is complete", "mark a box in the middle"),
         "report": ("publish the answers",),
     }
+    page.set_viewport_size({"width": 1366, "height": 625})
     for view, texts in words.items():
         go(page, view)
         press(page, "?")
         page.wait_for_selector("dialog[open] >> text=Everywhere")
+        assert page.locator("dialog[open]").evaluate("(one) => one.scrollTop") == 0  # who opens it begins with the first key
         listed = page.locator("dialog[open]").inner_text()
         assert [text for text in (*texts, "take the last act back", "list the keys") if text not in listed] == []
         press(page, "x", "z", "p")  # nothing is decided behind the list
@@ -1703,10 +1722,9 @@ def test_a_filmstrip_tells_what_is_doubtful_where_more_is_and_what_a_split_makes
     assert strip.locator("[data-note='unsure box']").count() == strip.locator("[data-note='at the edge']").count() == 1
     assert "S splits" not in strip.inner_text()
     press(page, *["ArrowRight"] * 3)
-    page.wait_for_selector(
-        ".filmstrip >> text=Picture 4 of 11 (← →), at 0:00.0, where it is was guessed, or hardly seen: D takes a wrong box off"
-    )
-    page.wait_for_selector(".filmstrip >> text=S splits: pictures 1 to 3, and pictures 4 to 11.")
+    page.wait_for_selector(".filmstrip >> text=Picture 4 of 11 (← →). This box may be wrong: D takes it off, E also all later ones.")
+    page.wait_for_selector(".filmstrip >> text=Another shape from here on? S splits 1\u20133 from 4\u201311.")
+    assert strip.locator("p").evaluate("(words) => words.scrollWidth <= words.clientWidth")
     strip.locator(".more:visible").click()
     page.wait_for_selector(".filmstrip >> text=Picture 10 of 11")
     assert [one.split("\n")[1:] for one in strip.locator(".more:visible").all_inner_texts()] == [["1", "earlier"], ["1", "later"]]

@@ -1,6 +1,7 @@
 // The boxes of one sign over time enter, the frame that the person chose and the frames that were on the screen leave.
 
 import { make } from "./dom.js";
+import { isCut } from "./geometry.js";
 import { crop, isLoaded, loadCrop } from "./pictures.js";
 import { moment, one } from "./words.js";
 
@@ -91,10 +92,8 @@ export class Filmstrip {
   }
 
   /** What makes a picture doubtful, in words; "" if nothing does. */
-  #note({ xyxy: [x1, y1, x2, y2], guessed }) {
-    const { width, height } = this.#frame;
-    if (x1 < 1 || y1 < 1 || x2 > width - 1 || y2 > height - 1) return "at the edge";
-    return guessed ? "unsure box" : "";
+  #note({ xyxy, guessed }) {
+    return isCut(xyxy, this.#frame) ? "at the edge" : guessed ? "unsure box" : "";
   }
 
   #place(k) {
@@ -128,9 +127,9 @@ export class Filmstrip {
 
   #told(box) {
     const [at, all] = [this.#at + 1, this.#boxes.length];
-    const facts = [`Picture ${at} of ${all} (← →)`, `at ${moment(box.time_s)}`, box.moved && "box corrected", TOLD[this.#note(box)]];
-    const parts = at > 1 ? ` If another ${one()} begins here, S splits: ${pictures(1, at - 1)}, and ${pictures(at, all)}.` : "";
-    return `${facts.filter(Boolean).join(", ")}.${parts}`;
+    const place = `Picture ${at} of ${all} (← →)${box.moved ? ", box corrected" : ""}.`;
+    const parts = at > 1 && `Another ${one()} from here on? S splits ${range(1, at - 1)} from ${range(at, all)}.`;
+    return [place, TOLD[this.#note(box)], parts].filter(Boolean).join(" ");
   }
 }
 
@@ -146,7 +145,10 @@ const nearest = (boxes, index) => {
   const far = boxes.map((box) => Math.abs(box.index - index));
   return Math.max(0, far.indexOf(Math.min(...far)));
 };
-const TOLD = { "at the edge": "partly out of view", "unsure box": "where it is was guessed, or hardly seen: D takes a wrong box off, E all from here on" };
-const pictures = (from, to) => (from === to ? `picture ${from}` : `pictures ${from} to ${to}`);
+const TOLD = {
+  "at the edge": "Partly out of view: a box around the part in sight is right.",
+  "unsure box": "This box may be wrong: D takes it off, E also all later ones.",
+};
+const range = (from, to) => (from === to ? `${from}` : `${from}–${to}`);
 const stored = (detail) => detail.boxes.filter((box) => box.stored);
 const first = (at, number) => Math.max(0, Math.min(at - (MOST >> 1), number - MOST));

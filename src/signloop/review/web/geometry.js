@@ -1,6 +1,7 @@
 // Boxes (x1, y1, x2, y2; px of the frame) enter, boxes that were moved or sized leave, always inside the frame.
 
 export const LEAST = 3; // px, side of a box
+const EDGE = 1; // px, as in questions.py
 const LINES = 6; // that a label can be away from its box
 
 const between = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -21,6 +22,9 @@ export function sized([x1, y1, x2, y2], sides, dx, dy, width, height) {
     sides.includes("b") ? between(y2 + dy, y1 + LEAST, height) : y2,
   ];
 }
+
+/** Whether the edge of the frame may cut what is in a box. */
+export const isCut = ([x1, y1, x2, y2], { width, height }) => Math.min(x1, y1, width - x2, height - y2) < EDGE;
 
 /** Which of some boxes are under a point, the smallest first; places in the list. */
 export function under(boxes, { x, y }) {

@@ -18,6 +18,7 @@ export function showKeys() {
   const { here, everywhere } = bound();
   list.replaceChildren(table("In this view", here), table("Everywhere", everywhere));
   dialog.showModal();
+  dialog.scrollTop = 0; // in a low window the button that has the keyboard would be scrolled to
 }
 
 /** Say what is to be labelled and what is not, if the taxonomy does. */

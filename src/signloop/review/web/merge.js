@@ -18,7 +18,7 @@ export class MergePanel {
   #list = make("ol");
   element = make(
     "dialog", { className: "merge" }, this.#title,
-    make("p", { textContent: "Press its number, or click it. Escape merges nothing." }),
+    make("p", { textContent: "Press its number, or click it: both are one then. Escape: none of them." }),
     make("div", { className: "lists" }, make("div", { className: "shown" }, this.#image, this.#words), this.#list),
   );
 

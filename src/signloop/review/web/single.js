@@ -5,6 +5,7 @@ import { Chooser } from "./chooser.js";
 import { button, make } from "./dom.js";
 import { Filmstrip, loadStrip } from "./filmstrip.js";
 import { Frame } from "./frame.js";
+import { isCut } from "./geometry.js";
 import { Lane } from "./lane.js";
 import { MergePanel } from "./merge.js";
 import { frame, loadFrame } from "./pictures.js";
@@ -59,8 +60,8 @@ export class SingleView {
       this.#later,
       button("back", "⌫", () => this.#goBack()),
       button("fix the box", "B", () => this.#fix()),
-      button("box off", "D", () => this.#dropOne()),
-      button("ends before", "E", () => this.#dropFrom()),
+      button("take box off", "D", () => this.#dropOne()),
+      button("gone here", "E", () => this.#dropFrom()),
       button("split here", "S", () => this.#split(), "split"),
       button("merge …", "M", () => this.#near()),
       this.#return,
@@ -114,8 +115,8 @@ export class SingleView {
         again: true,
         run: editing((key) => this.#frame.nudge(key), () => {}),
       },
-      { keys: ["d"], text: `take the box of this picture off: it is not on the ${one()}`, run: () => this.#dropOne() },
-      { keys: ["e"], text: `the ${one()} ends before this picture: take this box and the later ones off`, run: () => this.#dropFrom() },
+      { keys: ["d"], text: `take the box of this picture off: no ${one()} is in it, not even a part`, run: () => this.#dropOne() },
+      { keys: ["e"], text: `the ${one()} is gone, all of it: take the box of this picture and the later ones off`, run: () => this.#dropFrom() },
       { keys: ["Shift+e"], text: `the ${one()} begins with this picture: take the earlier boxes off`, run: () => this.#dropBefore() },
       { keys: ["Escape"], run: () => this.#now && this.#show(this.#now, this.#strip.box?.index) },
       { keys: ["f"], text: `back to the frame in which this ${one()} was chosen (in Missed)`, run: () => this.#toFrame() },
@@ -226,7 +227,7 @@ export class SingleView {
   #toFrame() {
     if (this.#isFixing()) return;
     if (kept("from", null)) this.#shared.go("sweep", kept("from"));
-    else say("This is for who came from a frame in Missed");
+    else say("You did not come here from a frame in Missed");
   }
 
   /** A box that is being fixed is not lost by a key for something else. */
@@ -283,12 +284,15 @@ export class SingleView {
   async #drop(first, end) {
     if (!this.#now || this.#isFixing()) return;
     const { card, boxes } = this.#now;
-    const goes = boxes.filter(({ index }) => first <= index && index < end).length;
+    const gone = boxes.filter(({ index }) => first <= index && index < end);
+    const goes = gone.length;
+    const isPart = gone.some(({ xyxy }) => isCut(xyxy, this.#now));
     if (goes === 0) return say("No box is before this picture", true);
     if (goes === boxes.length) return say(`No box would be left. If this is ${notOne()}: X`, true);
     const act = { act: "drop", item_id: card.item_id, first, end, seen: this.#strip.seen };
     if (!(await this.#shared.queue.act(act, { [card.item_id]: card.version }, this.#shared.clock.take()))) return;
-    this.#again(card.item_id, `${goes === 1 ? "1 box" : `${goes} boxes`} taken off: nothing is there. Z takes it back`);
+    const back = isPart ? `Was a part of the ${one()} in sight at the edge? Then Z: a box around that part is right` : "Z takes it back";
+    this.#again(card.item_id, `${goes === 1 ? "1 box" : `${goes} boxes`} taken off: no ${one()} is there. ${back}`);
   }
 
   async #split() {
