@@ -1752,7 +1752,7 @@ def test_the_report_explains_its_figures(page: Page) -> None:
     press(page, "Enter")
     stored(page)
     go(page, "report")
-    page.wait_for_selector(".numbers >> text=in 0 % of them the models were wrong")
+    page.wait_for_selector(".numbers >> text=in 0 % of them they were wrong")
     words = page.locator(".numbers").inner_text()
     assert "Now and then something wrong is shown on purpose, to see whether it is noticed. None was answered yet." in words
     assert "Some shapes come a second time, to see whether the answer stays the same. None was answered twice yet." in words

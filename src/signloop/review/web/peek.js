@@ -8,13 +8,15 @@ import { origin, sureness } from "./words.js";
 
 const WAIT_MS = 300; // of the pointer, before the sign is shown large
 const LARGE = 320;
+const SECOND = 160;
 
 /** What is shown of a card on hover, and with a key. */
 export class Peek {
   #image = make("img", { alt: "", width: LARGE, height: LARGE });
+  #second = make("img", { alt: "", width: SECOND, height: SECOND });
   #words = make("p");
   #small = new Frame();
-  #near = make("aside", { className: "peek", hidden: true, ariaHidden: "true" }, this.#image, this.#small.element, this.#words);
+  #near = make("aside", { className: "peek", hidden: true, ariaHidden: "true" }, this.#image, this.#second, this.#small.element, this.#words);
   #large = new Frame();
   #title = make("h2", { tabIndex: -1 });
   #dialog = make("dialog", { className: "whole" }, this.#title, this.#large.element);
@@ -61,6 +63,8 @@ export class Peek {
     const boxed = await boxOf(card);
     if (!boxed || this.#card !== card) return;
     this.#image.src = crop(card, card.index, LARGE);
+    this.#second.hidden = card.contrary === null;
+    if (card.contrary !== null) this.#second.src = crop(card, card.contrary, SECOND);
     this.#words.textContent = `${origin(card)} · ${card.reason}`;
     this.#near.hidden = false;
     showIn(this.#small, card, boxed);
