@@ -43,6 +43,7 @@ SIGNS, FRAMES, BOXES = 50, 22, 10  # signs and frames of a recording, boxes of a
 DRAWN = 40  # recordings with pictures of their own
 GRAIN = 4.0  # grey levels, of the camera
 UNNAMED = 0.03  # share of the signs that the models cannot name
+DOUBTFUL = 0.3  # share of those of which a second picture is shown
 VERIFIED = 0.05  # as many signs as this share of those that wait were verified before
 KEPT = ("box_id", "frame_id", "sign_id", "x1", "y1", "x2", "y2", "model_id")
 SAID: dict[str, Any] = {"round": -1, "annotator": "ann", "verdict": "accepted", "seen": True, "seconds": None, "verified_at": 0}
@@ -91,7 +92,8 @@ def _predicted(recording_id: str, laid: Sequence[Laid], classes: Sequence[int], 
         top = {"top_ids": [class_id, *rng.choice(classes, 4).tolist()], "top_confidences": [sure, *[(1 - sure) / 4] * 4]}
         said = {"class_id": None if rng.random() < UNNAMED else class_id, "confidence": sure, "margin": sure / 2, "decision": "ask"}
         range_ = {"first_index": first, "last_index": first + BOXES - 1, "n_boxes": BOXES}
-        signs.append({**about, "recording_id": recording_id, **range_, **said, **top, "reason": ""})
+        two = {"contrary_index": first if rng.random() < DOUBTFUL else None}
+        signs.append({**about, "recording_id": recording_id, **range_, **said, **top, **two, "reason": ""})
         for index, xyxy in enumerate(corners.tolist(), start=first):
             place = {"frame_id": f"{recording_id}/{index:06d}", "index": index, "time_s": index / FPS, "score": 0.8, "interpolated": False}
             boxes.append({**about, "box_id": f"{sign_id}/{index:06d}", **place, **dict(zip(("x1", "y1", "x2", "y2"), xyxy, strict=True))})
