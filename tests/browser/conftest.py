@@ -208,6 +208,8 @@ def new_tab(browser: Browser, server: person.Server, troubles: list[str]) -> Ite
         return tab
 
     yield act
+    for tab in context.pages:
+        tab.unroute_all(behavior="wait")  # a handler that still fetches would fail once the context is closed
     context.close()
     assert troubles == []
 

@@ -61,7 +61,7 @@ async function start() {
     ...names.map((name, k) => ({ keys: [`Shift+${k + 1}`], text: views[name].name, run: () => go(name) })),
     { keys: ["z", "Ctrl+z"], text: "take the last act back", run: () => undo(false) },
     { keys: ["y", "Ctrl+y", "Ctrl+Shift+z"], text: "do it again", run: () => undo(true) },
-    { keys: ["l"], text: "lighten all pictures, for dark ones, or not", run: lighten },
+    { keys: ["l"], text: "lighten what is dark in the pictures, or not", run: lighten },
     { keys: ["w"], text: "who decides: set your name", run: () => (isNamed() ? go("report", "name") : name.input.focus()) },
     { keys: ["?"], text: "list the keys", run: showKeys },
   ]);
