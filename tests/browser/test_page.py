@@ -250,9 +250,9 @@ def test_a_card_of_which_the_models_see_two_things_shows_both(page: Page, entrie
     red, green, blue, _ = seconds.nth(1).evaluate(pictured)
     assert (abs(red - 60) < 20, abs(green - 180) < 20, abs(blue - 60) < 20) == (True, True, True)  # DRIVE's sign 0001
     press(page, "ArrowRight")
-    assert page.locator("section.sheet .facts").inner_text().startswith("The small picture is of the same shape at another time")
+    assert page.locator("section.sheet .facts").inner_text().startswith("Two pictures at two times: not the same shape in both? Then O.")
     press(page, "ArrowRight")
-    assert "small picture" not in page.locator("section.sheet .facts").inner_text()
+    assert "Two pictures" not in page.locator("section.sheet .facts").inner_text()
     press(page, "Enter")
     sheet(page, HOSTILE)
     assert page.locator(".card .contrary:visible").count() == 0

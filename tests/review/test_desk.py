@@ -504,7 +504,8 @@ def recount(desk: Desk) -> tuple[Progress, list[tuple[str, int, int, int]]]:
         return sum(sheet(i) == name for i in group)
 
     left = desk.progress().seconds_left  # the only thing that is no count
-    here = sum(sheet(i) is not None and i not in odd for i in waiting) + len(later)
+    behind = sum(desk._first_of[again] in odd for again in later)  # come up once what was put aside is answered
+    here = sum(sheet(i) is not None and i not in odd for i in waiting) + len(later) - behind
     progress = Progress(len(signs), len(waiting) + len(later), here, len(frames), len(unsearched), len(odd), seconds, left)
     names = {name for name in map(sheet, items) if name is not None}
     return progress, sorted((name, of(name, waiting), of(name, odd), of(name, asked)) for name in names)

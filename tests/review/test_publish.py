@@ -371,8 +371,8 @@ def test_publishing_the_same_decisions_again_is_the_same_round(queued: Path, des
     do(desk, said(sign(desk, 0)))  # the same answer once more
     assert publish_review(desk, queued / "verified", data).path == first.path
     assert first.path.name == "round_001-ann"
-    searched = "0 of 1 searched frames complete (the others hold what is open or nobody can tell)"
-    assert str(first) == f"round_001-ann: 1 answered or added; {searched}; boxes: 5 accepted"
+    searched = "1 frame searched, 0 of them complete (in the others something is open, or nobody can tell)"
+    assert str(first) == f"round_001-ann: 1 answered; {searched}; boxes in all frames: 5 as proposed"
     do(desk, said(sign(desk, 1)))
     assert publish_review(desk, queued / "verified", data).path.name == "round_002-ann"
 
@@ -455,7 +455,10 @@ def test_what_is_taken_back_after_it_was_published_is_no_truth_any_more(
     assert f"{DRIVE}/{MODEL}/0000" not in asked_again(queued)
     desk.undo("ann", 1.0)
     report = publish_review(desk, queued / "verified", data)
-    assert str(report) == "round_002-ann: 1 answered or added; 0 of 0 searched frames complete; boxes: 5 accepted; 5 more taken back"
+    assert (
+        str(report)
+        == "round_002-ann: 1 answered; 0 frames searched, 0 of them complete; boxes in all frames: 5 as proposed, and 5 taken back"
+    )
     verified = read_rounds(queued / "verified")
     now = {(row["sign_id"][-4:], row["verdict"], row["class_id"], row["seen"]) for row in verified.boxes.to_pylist()}
     assert now == {("0000", "unsure", None, False), ("0001", "accepted", SQUARE, False), ("0001", "accepted", SQUARE, True)}

@@ -175,7 +175,7 @@ def test_the_link_opens_the_page_and_its_button_publishes(run: Callable[..., lis
         answers = [{"item_id": item_id, "verdict": "nothing"}]
         request = {"act": {"act": "decide", "view": "single", "answers": answers}, "based_on": {item_id: 0}, "seconds": 1}
         assert browser.post("/api/acts", json=request, headers=change).status_code == 200
-        assert "round_001-Ann-B: 1 answered or added" in browser.post("/api/publish", json={}, headers=change).json()["report"]
+        assert "round_001-Ann-B: 1 answered;" in browser.post("/api/publish", json={}, headers=change).json()["report"]
 
     assert run(visit) == ["added"]
     assert told[0].startswith("5 of 5 shapes and 5 frames wait")

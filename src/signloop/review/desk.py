@@ -36,7 +36,7 @@ class Progress:
     Attributes:
         signs, signs_open: asked in all, and not decided yet. Planted ones and repeats count from the start, so that nothing grows when a
             repeat comes up, and nobody can tell them apart; a repeat that will not come up any more is no longer open.
-        waiting: of the open ones, those that wait on sheets; the others wait to be looked at by themselves.
+        waiting: of the open ones, those that wait on sheets, with the repeats of these; the others wait to be looked at by themselves.
         frames, frames_open: to be searched in all, and not searched yet.
         odd: signs that a person put aside, to be looked at by themselves.
         seconds: spent so far.
@@ -246,7 +246,9 @@ class Desk:
         with self._lock:
             odd = len(self._odd.members)
             signs_open, frames_open = len(self._open.members) + len(self._later), len(self._frames) - len(self.state.swept)
-            waiting = signs_open - odd - (self._open.of_sheet[None] - self._odd.of_sheet[None])
+            made = self._open.of_sheet[None] - self._odd.of_sheet[None]
+            behind = sum(self._first_of[again] in self._odd.members for again in self._later)  # repeats of what waits one by one
+            waiting = signs_open - odd - made - behind
             left = {"sheet": waiting, "single": signs_open - waiting, "frame": frames_open}
             return Progress(
                 len(self._asked.members) + len(self._unasked),
@@ -370,6 +372,12 @@ class Desk:
             )
             seconds = sum(g.seconds for q, g in decided)
             return Effort(len(real), corrected, seconds, Rate(caught, len(planted)), agreement(pairs))
+
+    def added(self) -> int:
+        """Count the signs that people added; merged into others, they are these."""
+        with self._lock:
+            made = [self.state.item(item_id) for item_id in self._made]
+            return sum(item.added is not None and item.merged_into is None for item in made)
 
     def answers(self, item_id: str) -> list[Given]:
         """Return what people have decided about a sign; that it is odd is no decision."""

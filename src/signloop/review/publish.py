@@ -86,19 +86,31 @@ def publish_corrected(
     return PublishReport(len(frame_ids), {v: counts[v] for v in tables.VERDICTS}, boxes.num_rows - sum(counts.values()), path)
 
 
+WORDS = {
+    "accepted": "as proposed",
+    "relabelled": "of another class",
+    "moved": "corrected",
+    "added": "drawn",
+    "unsure": "to be ignored",
+}  # verdicts for people
+
+
 @dataclass(frozen=True)
 class ReviewReport:
     """What of a review was published.
 
     Attributes:
-        signs: decided signs.
+        name: what the objects are called.
+        signs: decided ones, `added` of them by a person.
         frames: frames that were searched; `complete` of them have all signs marked.
         counts: boxes by verdict, without those taken back.
         taken_back: boxes that an earlier publication of the review speaks of, and that have no answer now.
         path: folder of the round; an older one if it says the same.
     """
 
+    name: str
     signs: int
+    added: int
     frames: int
     complete: int
     counts: Mapping[str, int]
@@ -106,11 +118,13 @@ class ReviewReport:
     path: Path
 
     def __str__(self) -> str:
-        said = ", ".join(f"{number} {verdict}" for verdict, number in self.counts.items() if number)
-        back = f"; {self.taken_back} more taken back" if self.taken_back else ""
-        searched = f"{self.complete} of {self.frames} searched frames complete"
-        searched += " (the others hold what is open or nobody can tell)" if self.complete < self.frames else ""
-        return f"{self.path.name}: {self.signs} answered or added; {searched}; boxes: {said or 'none'}{back}"
+        words = WORDS | {"rejected": f"no {self.name}"}
+        said = ", ".join(f"{number} {words[verdict]}" for verdict, number in self.counts.items() if number)
+        back = f", and {self.taken_back} taken back" if self.taken_back else ""
+        drawn = f", {self.added} of them drawn" if self.added else ""
+        searched = f"{self.frames} {'frame' if self.frames == 1 else 'frames'} searched, {self.complete} of them complete"
+        searched += " (in the others something is open, or nobody can tell)" if self.complete < self.frames else ""
+        return f"{self.path.name}: {self.signs} answered{drawn}; {searched}; boxes in all frames: {said or 'none'}{back}"
 
 
 def publish_review(desk: Desk, verified_folder: Path, data: Data) -> ReviewReport:
@@ -158,7 +172,9 @@ def publish_review(desk: Desk, verified_folder: Path, data: Data) -> ReviewRepor
         meta={"source": "review", "review_id": desk.questions.review_id, "snapshot_id": desk.questions.review_id},
     )
     mark_published(desk.questions.folder, entries)
-    return ReviewReport(len(signs), searched, complete, {v: counts[v] for v in tables.VERDICTS}, len(boxes_back), path)
+    added = sum(desk.state.item(item_id).added is not None for item_id in signs)
+    said_of = {v: counts[v] for v in tables.VERDICTS}
+    return ReviewReport(desk.taxonomy.object_name, len(signs), added, searched, complete, said_of, len(boxes_back), path)
 
 
 def _taken_back(desk: Desk, verified_folder: Path, rows: Sequence[Row], frames: Sequence[Row]) -> tuple[list[Row], list[Row]]:

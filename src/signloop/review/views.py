@@ -154,6 +154,7 @@ def quality(desk: Desk) -> Quality:
     left, caught, agreed = effort.mistakes_left, effort.caught, effort.agreed
     return Quality(
         decided=effort.decided,
+        added=desk.added(),
         corrected=effort.corrected,
         signs_per_minute=effort.signs_per_minute,
         seconds_per_sign=effort.seconds / effort.decided if effort.decided else None,

@@ -213,6 +213,7 @@ class Quality(_Model):
     """How well the review was done so far; intervals are 95 %. `published`: the last entry before it was published last, 0 if never."""
 
     decided: int
+    added: int
     corrected: int
     signs_per_minute: float | None
     seconds_per_sign: float | None

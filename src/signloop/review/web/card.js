@@ -49,10 +49,10 @@ export class Place {
     this.#drawing.transferFromImageBitmap(bitmap);
   }
 
-  /** Show how the person marked it, and on a sheet of several classes what it is called. */
-  mark(mark) {
+  /** Show how the person marked it, `odd`: what that mark is called here, and on a sheet of several classes what it is called. */
+  mark(mark, odd) {
     const isNamed = isName(mark);
-    const said = isNamed ? `→ ${className(mark)}` : { "": "", odd: "◆ odd", nothing: `✕ ${notOne()}` }[mark];
+    const said = isNamed ? `→ ${className(mark)}` : { "": "", odd: `◆ ${odd}`, nothing: `✕ ${notOne()}` }[mark];
     const missing = this.#state === "missing" ? "no picture" : "";
     setFace(this.#face, isNamed ? mark : this.#isNamed ? this.card.class_id : null);
     this.element.dataset.mark = isNamed ? "named" : mark;

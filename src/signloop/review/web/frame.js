@@ -4,6 +4,7 @@ import { draw, make, set } from "./dom.js";
 import { around, beside, fitted, grip, LEAST, moved, sized, spanned, under } from "./geometry.js";
 
 const STEP = 1.5; // of one zoom
+const MOST_TURNS = 2.5; // of one move of the wheel, about three times as near: what is looked at stays in sight
 const TURN = 70; // px of a wheel for it: a notch, 100 px or more, is nearly twice as near; a trackpad goes in many small parts of it
 const PAN = 0.15; // of what is looked at, for one key
 const REACH = 9; // px on the screen, around a side that can be dragged
@@ -262,7 +263,7 @@ export class Frame {
 
   #wheel(event) {
     event.preventDefault();
-    this.zoom(-event.deltaY / TURN, this.#at(event.clientX, event.clientY));
+    this.zoom(Math.max(-MOST_TURNS, Math.min(MOST_TURNS, -event.deltaY / TURN)), this.#at(event.clientX, event.clientY));
   }
 
   /** Sides of the corrected box that a point would drag, "" for all of it; null for none. */

@@ -137,14 +137,13 @@ function firstName() {
 /** The bar at the top. */
 function showProgress() {
   const bar = make("progress", { max: 1, value: 0, "aria-label": "answered so far" });
-  const text = make("span");
-  document.querySelector(".progress").append(bar, text);
+  const [done, rest] = [make("span"), make("span")];
+  document.querySelector(".progress").append(bar, done, rest);
   return ({ signs, signs_open, frames, frames_open, seconds_left }) => {
     bar.max = Math.max(1, signs + frames);
     bar.value = signs - signs_open + frames - frames_open;
-    const left = seconds_left === null ? "" : signs_open + frames_open ? `about ${stretch(seconds_left)} left` : "all done";
-    const parts = [`Answered: ${signs - signs_open} of ${signs} ${many()}`, `${frames - frames_open} of ${frames} frames`, left];
-    text.textContent = parts.filter(Boolean).join(" · ");
+    done.textContent = `${signs - signs_open} of ${signs} ${many()}, ${frames - frames_open} of ${frames} frames`;
+    rest.textContent = !(signs_open + frames_open) ? "all answered" : seconds_left === null ? "answered" : `answered; about ${stretch(seconds_left)} left`;
   };
 }
 

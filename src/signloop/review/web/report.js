@@ -8,6 +8,7 @@ import { nameField } from "./who.js";
 import { many, percent, person, when } from "./words.js";
 
 const ROWS = 50; // of the history on one page
+const ENOUGH = 10; // planted ones: of fewer, hardly anything follows
 const NARROW = 2; // figures that need few words: they stand side by side
 
 /** The report view. `shared`: queue, clock, go(view, id), place(view, id). */
@@ -132,7 +133,7 @@ const line = () => make("tr", { className: "line" }, make("td", { colSpan: 6, te
 
 function sentences(quality) {
   const { decided, corrected, caught, planted, agreed, repeats } = quality;
-  const checks = planted + repeats;
+  const beside = [planted + repeats && `${planted + repeats} shown to check you (below)`, quality.added && `${quality.added} that you drew`].filter(Boolean);
   const sure = ([low, high]) => `With 95 % certainty, ${percent(low)} to ${percent(high)} in the long run.`;
   const number = (value) => String(value < 100 ? Math.round(value * 10) / 10 : Math.round(value));
   const [each, left] = [quality.seconds_per_sign, quality.mistakes_left_bounds];
@@ -140,7 +141,7 @@ function sentences(quality) {
     [
       "Answered", String(decided),
       `${many()} that the models found${decided ? `; in ${percent(corrected / decided)} of them they were wrong and were corrected` : ""}` +
-        (checks ? `. The bar at the top counts ${checks} more, shown to check you: below` : ""),
+        (beside.length ? `. The bar at the top counts ${beside.join(" and ")} more` : ""),
     ],
     ["Speed", !decided || each === null ? "–" : number(quality.signs_per_minute), `${many()} a minute${each === null ? "" : `, ${number(each)} s each`}; breaks are not counted`],
     [
@@ -154,10 +155,10 @@ function sentences(quality) {
         (repeats ? `${agreed} of ${repeats} did. ${sure(quality.agree_interval)}` : "None was answered twice yet."),
     ],
     [
-      "Mistakes left", left ? `${number(left[0])} to ${number(left[1])}` : "–",
-      left
+      "Mistakes left", left && planted >= ENOUGH ? `${number(left[0])} to ${number(left[1])}` : "–",
+      left && planted >= ENOUGH
         ? `answered ${many()} are still wrong, with 95 % certainty, judged by those that were made wrong on purpose; most likely about ${number(quality.mistakes_left)}.`
-        : `Answered ${many()} that are still wrong: not known until one that was made wrong on purpose was ${planted ? "noticed" : "answered"}.`,
+        : `Answered ${many()} that are still wrong: known once at least ${ENOUGH} that were made wrong on purpose are answered, and some were noticed.`,
     ],
   ];
 }

@@ -37,7 +37,8 @@ export class SheetView {
   #title = make("h1");
   #about = make("p");
   #accept = button("", "Enter", () => this.#answer(), "main");
-  #allOdd = button("all odd", "Shift+O", () => this.#rest("odd"));
+  #allOdd = button("all odd", "⇧O", () => this.#rest("odd"));
+  #allNothing = button(`rest: ${notOne()}`, "⇧X", () => this.#rest("nothing"));
   #name = button("name …", "/", () => this.#ask());
   #facts = make("p", { className: "facts" });
   #empty = make("div", { className: "empty", hidden: true });
@@ -57,7 +58,7 @@ export class SheetView {
     "section", { className: "sheet" }, this.#sheets.element,
     make(
       "div", { className: "work" },
-      make("div", { className: "head" }, this.#face, make("div", {}, this.#title, this.#about), make("div", { className: "also" }, this.#name, this.#allOdd), this.#accept),
+      make("div", { className: "head" }, this.#face, make("div", {}, this.#title, this.#about), make("div", { className: "also" }, this.#name, this.#allOdd, this.#allNothing), this.#accept),
       this.#grid, this.#empty, this.#facts,
     ),
     ...this.#peek.elements, this.#naming.element,
@@ -271,9 +272,10 @@ export class SheetView {
     const name = make("strong", { textContent: sheetName(this.#sheet) });
     const titles = { [UNKNOWN]: ["No class known: what are these?"], [MIXED]: ["Is each of these what is written under it?"] };
     this.#title.replaceChildren(...(titles[this.#sheet] ?? ["Are all of these ", name, "?"]));
+    this.#title.title = this.#title.textContent;
     const odd = `(or arrow keys and O): it comes one by one later, or / names it now. X: ${notOne()}. Enter accepts all others.`;
     const words = {
-      [UNKNOWN]: `Click those that are alike (or arrow keys and O), then / names them all. X: ${notOne()}. Enter puts the rest aside, to be named singly.`,
+      [UNKNOWN]: `Pick those that are alike (click, or arrow keys and O), then / names them all. X: ${notOne()}. Enter: the rest is named one by one later.`,
       [MIXED]: `Click what is wrong ${odd}`,
     };
     this.#about.textContent = words[this.#sheet] ?? `Click what is odd ${odd}`;
@@ -296,8 +298,9 @@ export class SheetView {
     this.#accept.firstElementChild.textContent = parts.filter(Boolean).join(", ");
     this.#accept.hidden = !marks.length;
     this.#name.hidden = !marks.length;
-    this.#allOdd.disabled = !rest;
+    this.#allOdd.disabled = this.#allNothing.disabled = !rest;
     this.#allOdd.hidden = !marks.length || isUnknown;
+    this.#allNothing.hidden = !marks.length || !isUnknown;
   }
 
   #blank() {
@@ -348,7 +351,7 @@ export class SheetView {
   #tell(place) {
     const { item_id } = place.card;
     if (place.isMissing && !this.#marks.has(item_id)) this.#marks.set(item_id, "odd");
-    place.mark(this.#marks.get(item_id));
+    place.mark(this.#marks.get(item_id), this.#sheet === UNKNOWN ? "picked" : "odd");
     this.#count();
   }
 
@@ -409,8 +412,8 @@ export class SheetView {
   #inform() {
     const { card, hasTwo } = this.#places[this.#at];
     if (!card) return;
-    const two = hasTwo ? `The small picture is of the same ${one()} at another time. Is it another one? Then O · ` : "";
-    this.#facts.textContent = `${two}${origin(card)} · ${card.reason}`;
+    const two = make("strong", { className: "two", textContent: `Two pictures at two times: not the same ${one()} in both? Then O. ` });
+    this.#facts.replaceChildren(...(hasTwo ? [two] : []), `${origin(card)} · ${card.reason}`);
   }
 
   #walk(key) {

@@ -59,18 +59,22 @@ export class SingleView {
       button("cannot tell", "U", () => this.#answer("unsure")),
       this.#later,
       button("back", "⌫", () => this.#goBack()),
-      button("fix the box", "B", () => this.#fix()),
-      button("take box off", "D", () => this.#dropOne()),
-      button("gone here", "E", () => this.#dropFrom()),
-      button("split here", "S", () => this.#split(), "split"),
       button("merge …", "M", () => this.#near()),
       this.#return,
+    ];
+    const ofPicture = [
+      button("begins here", "⇧E", () => this.#dropBefore()),
+      button("gone here", "E", () => this.#dropFrom()),
+      button(`another ${one()} from here`, "S", () => this.#split(), "split"),
+      button("not in this one", "D", () => this.#dropOne()),
+      button("fix the box", "B", () => this.#fix()),
     ];
     this.#work = make(
       "div", { className: "work" },
       make(
         "div", { className: "left" },
         make("div", { className: "head" }, this.#title, this.#facts, this.#answers), this.#frame.element, this.#strip.element,
+        make("div", { className: "of-picture" }, make("span", { textContent: "Not in all pictures? In the blue one it:" }), ...ofPicture),
       ),
       make(
         "div", { className: "right" },
@@ -153,10 +157,12 @@ export class SingleView {
     this.#large();
   }
 
-  #words({ card, classes }) {
+  #words({ card, classes, boxes }) {
     const unknown = card.class_id === null;
     const name = make("strong", { textContent: className(card.class_id) });
-    this.#ask(...(unknown ? [`What ${one()} is this?`] : ["Is this ", name, "?"]));
+    const pictures = boxes.filter((box) => box.stored).length;
+    const where = pictures > 1 ? ` in all ${pictures} pictures?` : "?";
+    this.#ask(...(unknown ? [`What ${one()} is this${where}`] : ["Is this ", name, where]));
     const answers = card.answers.filter((answer) => answer.verdict !== "odd"); // what was put aside is not answered
     const given = answers.map((answer) => `${person(answer.annotator)}: ${verdict(answer)} (${when(answer.at)})`);
     this.#later.firstElementChild.textContent = given.length ? "go on" : "later";
@@ -292,7 +298,9 @@ export class SingleView {
     const act = { act: "drop", item_id: card.item_id, first, end, seen: this.#strip.seen };
     if (!(await this.#shared.queue.act(act, { [card.item_id]: card.version }, this.#shared.clock.take()))) return;
     const back = isPart ? `Was a part of the ${one()} in sight at the edge? Then Z: a box around that part is right` : "Z takes it back";
-    this.#again(card.item_id, `${goes === 1 ? "1 box" : `${goes} boxes`} taken off: no ${one()} is there. ${back}`);
+    const pictures = gone.filter(({ stored }) => stored).length;
+    const what = goes === 1 ? "1 box" : pictures === goes ? `${goes} boxes` : `The boxes of ${pictures} pictures and ${goes - pictures} frames between`;
+    this.#again(card.item_id, `${what} taken off: no ${one()} is there. ${back}`);
   }
 
   async #split() {

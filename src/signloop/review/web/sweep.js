@@ -166,8 +166,7 @@ export class SweepView {
   #words() {
     const { recording, time_s, reason, signs, searched } = this.#now;
     const said = searched.map(({ annotator, complete }) => `${person(annotator)} ${complete ? "said: nothing is missing" : "left it incomplete"}`);
-    const open = this.#open.length ? " (? is not decided yet)" : "";
-    const facts = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box${open} · ${reason}`;
+    const facts = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box · ${reason}`;
     this.#facts.replaceChildren(...(said.length ? [make("strong", { textContent: said.join("; ") }), " · "] : []), facts);
     const [title, hint, act] = this.#asked();
     this.#title.replaceChildren(...title);
@@ -179,6 +178,7 @@ export class SweepView {
     this.#later.firstElementChild.textContent = said.length ? "go on" : "later";
     const ids = [...new Set([...kept("recent", []), ...this.#likely])].slice(0, KEYS);
     this.#proposals.show(ids.map((class_id) => ({ class_id })), null);
+    for (const { element } of [this.#proposals, this.#chooser]) element.classList.toggle("none", this.#chosen !== null); // it is named by itself
   }
 
   /** The question, what to do about it, and what the main button does. */
@@ -186,7 +186,9 @@ export class SweepView {
     if (this.#frame.edited) return [[`What ${one()} is in the box?`], "Name it: 1–5, or / to search. Drag its sides to fit.", "name the box first"];
     if (!this.#chosen) {
       const act = this.#isSaid(true) ? "go on: nothing is missing" : "nothing is missing";
-      return [[`Is any ${one()} without a box here?`], "One is missing? Drag a box around it. A box is wrong? Click it, or press E.", act];
+      const open = this.#open.length;
+      const later = open ? ` The frame counts once its ${open} with ? ${open === 1 ? "is" : "are"} answered.` : "";
+      return [[`Is any ${one()} without a box here?`], `One is missing? Drag a box around it. A box is wrong? Click it, or press E.${later}`, act];
     }
     const { is_asked, decided } = this.#chosen;
     const name = make("strong", { textContent: nameIn(this.#chosen) });
