@@ -166,7 +166,8 @@ export class SweepView {
   #words() {
     const { recording, time_s, reason, signs, searched } = this.#now;
     const said = searched.map(({ annotator, complete }) => `${person(annotator)} ${complete ? "said: nothing is missing" : "left it incomplete"}`);
-    const facts = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box · ${reason}`;
+    const open = this.#open.length ? ` (the frame counts once those with ? are answered)` : "";
+    const facts = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box${open} · ${reason}`;
     this.#facts.replaceChildren(...(said.length ? [make("strong", { textContent: said.join("; ") }), " · "] : []), facts);
     const [title, hint, act] = this.#asked();
     this.#title.replaceChildren(...title);
@@ -186,9 +187,7 @@ export class SweepView {
     if (this.#frame.edited) return [[`What ${one()} is in the box?`], "Name it: 1–5, or / to search. Drag its sides to fit.", "name the box first"];
     if (!this.#chosen) {
       const act = this.#isSaid(true) ? "go on: nothing is missing" : "nothing is missing";
-      const open = this.#open.length;
-      const later = open ? ` The frame counts once its ${open} with ? ${open === 1 ? "is" : "are"} answered.` : "";
-      return [[`Is any ${one()} without a box here?`], `One is missing? Drag a box around it. A box is wrong? Click it, or press E.${later}`, act];
+      return [[`Is any ${one()} without a box here?`], "One is missing? Drag a box around it. A box is wrong? Click it, or press E.", act];
     }
     const { is_asked, decided } = this.#chosen;
     const name = make("strong", { textContent: nameIn(this.#chosen) });
