@@ -1752,7 +1752,7 @@ def test_the_report_explains_its_figures(page: Page) -> None:
     press(page, "Enter")
     stored(page)
     go(page, "report")
-    page.wait_for_selector(".numbers >> text=in 0 % of them they were wrong")
+    page.wait_for_selector(".numbers >> text=shapes that the models found; 0 % were wrong and are corrected")
     words = page.locator(".numbers").inner_text()
     assert "Now and then something wrong is shown on purpose, to see whether it is noticed. None was answered yet." in words
     assert "Some shapes come a second time, to see whether the answer stays the same. None was answered twice yet." in words
@@ -1779,7 +1779,7 @@ def test_the_report_does_not_praise_on_little_evidence(page: Page, planted: int)
 
     page.route("**/api/quality", answer)
     go(page, "report")
-    page.wait_for_selector(f".numbers >> text=The bar at the top counts {planted + 4} shown to check you (below) and 3 that you drew more")
+    page.wait_for_selector(f".numbers >> text=The bar at the top also counts {planted + 4} checks (below) and 3 that you drew")
     words = page.locator(".numbers").inner_text()
     told = "with 95 % certainty, judged by those that were made wrong on purpose; most likely about 0."
     assert (told in words, "0 to 73.2" in words) == ((True, True) if planted == 10 else (False, False))

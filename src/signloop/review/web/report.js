@@ -133,15 +133,15 @@ const line = () => make("tr", { className: "line" }, make("td", { colSpan: 6, te
 
 function sentences(quality) {
   const { decided, corrected, caught, planted, agreed, repeats } = quality;
-  const beside = [planted + repeats && `${planted + repeats} shown to check you (below)`, quality.added && `${quality.added} that you drew`].filter(Boolean);
+  const beside = [planted + repeats && `${planted + repeats} checks (below)`, quality.added && `${quality.added} that you drew`].filter(Boolean);
   const sure = ([low, high]) => `With 95 % certainty, ${percent(low)} to ${percent(high)} in the long run.`;
   const number = (value) => String(value < 100 ? Math.round(value * 10) / 10 : Math.round(value));
   const [each, left] = [quality.seconds_per_sign, quality.mistakes_left_bounds];
   return [
     [
       "Answered", String(decided),
-      `${many()} that the models found${decided ? `; in ${percent(corrected / decided)} of them they were wrong and were corrected` : ""}` +
-        (beside.length ? `. The bar at the top counts ${beside.join(" and ")} more` : ""),
+      `${many()} that the models found${decided ? `; ${percent(corrected / decided)} were wrong and are corrected` : ""}` +
+        (beside.length ? `. The bar at the top also counts ${beside.join(" and ")}` : ""),
     ],
     ["Speed", !decided || each === null ? "–" : number(quality.signs_per_minute), `${many()} a minute${each === null ? "" : `, ${number(each)} s each`}; breaks are not counted`],
     [
