@@ -21,7 +21,7 @@ from signloop.review.desk import Desk, Progress
 from signloop.review.log import Act, Add, Answer, Decide, Drop, Entry, Fix, Merge, Placed, Split, Sweep, Undo, read
 from signloop.review.plant import Planted
 from signloop.review.questions import item_id_of
-from signloop.review.state import ConflictError
+from signloop.review.state import ConflictError, Span
 
 DRIVE, PHOTOS, MODEL = "d" * 16, "f" * 16, "mtest"
 CIRCLE, SQUARE = 3, 8
@@ -126,10 +126,10 @@ def test_progress_is_counted(open_desk: OpenDesk, planted: list[Planted], do: Do
     assert desk.progress() == Progress(signs=7, signs_open=5, waiting=4, frames=5, frames_open=4, odd=1, seconds=8.0, seconds_left=None)
     do(desk, said(sign(desk, 2), verdict="nothing"))
     do(desk, Split(item_id=sign(desk, 0), index=2, new_id=NEW))
-    assert desk.progress() == Progress(signs=8, signs_open=6, waiting=5, frames=5, frames_open=4, odd=0, seconds=12.0, seconds_left=None)
+    assert desk.progress() == Progress(signs=8, signs_open=6, waiting=4, frames=5, frames_open=4, odd=0, seconds=12.0, seconds_left=None)
     do(desk, Merge(item_id=sign(desk, 0), other_id=NEW))
     do(desk, drawn((4, BOX), item_id=NEWER))
-    assert desk.progress() == Progress(signs=9, signs_open=5, waiting=5, frames=5, frames_open=4, odd=0, seconds=16.0, seconds_left=None)
+    assert desk.progress() == Progress(signs=9, signs_open=5, waiting=4, frames=5, frames_open=4, odd=0, seconds=16.0, seconds_left=None)
 
 
 def test_the_total_is_the_same_from_the_start_and_what_is_done_never_less(open_desk: OpenDesk, planted: list[Planted], do: Do) -> None:
@@ -234,7 +234,23 @@ def test_one_by_one_the_odd_come_first_and_then_the_queue(desk: Desk, do: Do) ->
     do(desk, said(queue[0]))
     assert desk.single(10, after=queue[0]) == [queue[3], *queue[1:3], queue[4]]
     do(desk, Split(item_id=queue[2], index=2, new_id=NEW))
-    assert desk.single(10)[-1] == NEW
+    assert desk.single(10) == [queue[2], queue[3], NEW, queue[1], queue[4]]  # its parts are on no sheet any more
+
+
+def test_what_a_person_called_a_part_is_proposed_for_the_whole(desk: Desk, do: Do) -> None:
+    one, other = sign(desk, 0), sign(desk, 1)
+    do(desk, Merge(item_id=one, other_id=other))
+    assert (desk.question(one).class_id, desk.question(one).confidence) == (CIRCLE, pytest.approx(0.9))  # the surer one of the models
+    desk.undo("ann", 1.0)
+    do(desk, said(other, class_id=9))
+    do(desk, said(one, verdict="unsure"))
+    do(desk, Merge(item_id=one, other_id=other))
+    asked = desk.question(one)
+    assert (asked.class_id, asked.confidence, asked.reason, desk.is_open(one)) == (9, 1.0, "a part of it was called this", True)
+    do(desk, Split(item_id=one, index=2, new_id=NEW))
+    do(desk, said(NEW, class_id=SQUARE))
+    do(desk, Merge(item_id=one, other_id=NEW))
+    assert desk.question(one).class_id == SQUARE  # what was said last
 
 
 def test_frames_are_searched_in_the_order_of_the_queue(desk: Desk, do: Do) -> None:
@@ -495,8 +511,8 @@ def recount(desk: Desk) -> tuple[Progress, list[tuple[str, int, int, int]]]:
     later = [i for i in signs if not is_asked(i) and is_whole(i)]
 
     def sheet(item_id: str) -> str | None:
-        if item_id not in items or items[item_id].kind == "frame":
-            return None
+        if item_id not in items or items[item_id].kind == "frame" or desk.state.item(item_id).spans != (Span(item_id),):
+            return None  # what was split or merged is looked at by itself
         class_id = items[item_id].class_id
         return "none" if class_id is None else "mixed" if items[item_id].kind == "repeat" else str(class_id)
 
@@ -507,7 +523,7 @@ def recount(desk: Desk) -> tuple[Progress, list[tuple[str, int, int, int]]]:
     behind = sum(desk._first_of[again] in odd for again in later)  # come up once what was put aside is answered
     here = sum(sheet(i) is not None and i not in odd for i in waiting) + len(later) - behind
     progress = Progress(len(signs), len(waiting) + len(later), here, len(frames), len(unsearched), len(odd), seconds, left)
-    names = {name for name in map(sheet, items) if name is not None}
+    names = {sheet for sheet, *_ in desk.sheets()}
     return progress, sorted((name, of(name, waiting), of(name, odd), of(name, asked)) for name in names)
 
 

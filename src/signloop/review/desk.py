@@ -70,14 +70,16 @@ class _Pace:
 class _Tally:
     """Signs of one kind, and how many there are on each sheet."""
 
-    members: set[str] = field(default_factory=set)
+    members: dict[str, str | None] = field(default_factory=dict)
     of_sheet: Counter[str | None] = field(default_factory=Counter)
 
     def put(self, item_id: str, sheet: str | None, belongs: bool) -> None:
-        """Take a sign in or out; one that a person made is on no sheet."""
-        if belongs != (item_id in self.members):
-            (self.members.add if belongs else self.members.discard)(item_id)
-            self.of_sheet[sheet] += 1 if belongs else -1
+        """Take a sign in or out; one that a person made, split or merged is on no sheet."""
+        if item_id in self.members:
+            self.of_sheet[self.members.pop(item_id)] -= 1
+        if belongs:
+            self.members[item_id] = sheet
+            self.of_sheet[sheet] += 1
 
 
 class Desk:
@@ -216,7 +218,7 @@ class Desk:
         with self._lock:
             order = self._by_sheet.get(sheet, [])
             start = order.index(after) + 1 if after in order else 0
-            waiting = (i for i in order[start:] if i in self._open.members and i not in self._odd.members)
+            waiting = (i for i in order[start:] if self._open.members.get(i) == sheet and i not in self._odd.members)
             return list(islice(waiting, size))
 
     def upcoming(self) -> Iterator[str]:
@@ -225,10 +227,11 @@ class Desk:
             yield from self.sheet(sheet, len(self.questions.items))
 
     def single(self, size: int, after: str | None = None) -> list[str]:
-        """Return open signs to be looked at one by one: the odd ones first, then in the order of the queue, from behind `after` on."""
+        """Return open signs to be looked at one by one: those on no sheet first, in the order of the queue, from behind `after` on."""
         with self._lock:
-            order, odd = [*self._signs, *self._made], self._odd.members
-            waiting = [i for i in order if i in odd] + [i for i in order if i in self._open.members and i not in odd]
+            open_, odd = self._open.members, self._odd.members
+            order = [i for i in (*self._signs, *self._made) if i in open_]
+            waiting = [i for i in order if i in odd or open_[i] is None] + [i for i in order if i not in odd and open_[i] is not None]
         start = waiting.index(after) + 1 if after in waiting else 0
         return (waiting[start:] + waiting[:start])[:size]
 
@@ -290,7 +293,7 @@ class Desk:
     def question(self, item_id: str) -> Question:
         """Return what is asked of a sign; of one that was split off or added, as of the sign it came from.
 
-        Of merged signs, the class is that of which the models are surest.
+        Of merged signs, the class is the one that a person gave to a part last, or else that of which the models are surest.
 
         Raises:
             ConflictError: there is no such sign (any more).
@@ -299,10 +302,14 @@ class Desk:
             return self.questions.items[item_id]
         item = self.state.item(item_id)
         if item.spans:
-            surest = self.questions.items[self.surest(item_id)]
-            if item_id in self.questions.items:
-                return replace(self.questions.items[item_id], class_id=surest.class_id, confidence=surest.confidence)
-            return replace(surest, item_id=item_id, kind="split", reason="split off by a person")
+            own, surest = self.questions.items.get(item_id), self.questions.items[self.surest(item_id)]
+            if own is None:
+                asked = replace(surest, item_id=item_id, kind="split", reason="split off by a person")
+            else:
+                asked = replace(own, class_id=surest.class_id, confidence=surest.confidence)
+            if item.called:
+                asked = replace(asked, class_id=item.called[0], confidence=1.0, reason="a part of it was called this")
+            return asked
         given = next(iter(item.answers.values()))
         return Question(item_id, "added", item_id, recording_of(self.questions, item), given.answer.class_id, 1.0, "added by a person", 0)
 
@@ -416,7 +423,7 @@ class Desk:
                 (self._later.add if not is_asked and self._is_whole(item_id) else self._later.discard)(item_id)
             item = self.state.item(item_id) if is_asked else None
             is_open = item is not None and item.merged_into is None and not self.answers(item_id)
-            sheet = self.sheet_of.get(item_id)
+            sheet = self.sheet_of.get(item_id) if item is None or item.spans == (Span(item_id),) else None
             self._asked.put(item_id, sheet, is_asked)
             self._open.put(item_id, sheet, is_open)
             self._odd.put(item_id, sheet, is_open and item is not None and bool(item.answers))

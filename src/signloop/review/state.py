@@ -69,6 +69,7 @@ class Item:
         dropped: predicted boxes that lie on something else.
         added: who added it, and in which recording; None for a predicted one.
         merged_into: the sign that it has become a part of.
+        called: classes that people gave to the parts of a merged sign before they were one, the newest first.
     """
 
     item_id: str
@@ -78,6 +79,7 @@ class Item:
     dropped: tuple[Dropped, ...] = ()
     added: tuple[str, str] | None = None
     merged_into: str | None = None
+    called: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -350,7 +352,9 @@ def _merge(state: State, act: Merge) -> Iterable[tuple[str, Item]]:
     if act.item_id == act.other_id:
         raise ConflictError("a sign cannot be merged with itself", where=act.item_id)
     spans, dropped = item.spans + other.spans, item.dropped + other.dropped
-    yield act.item_id, replace(item, spans=spans, placed={**other.placed, **item.placed}, answers={}, dropped=dropped)
+    given = sorted([*item.answers.values(), *other.answers.values()], key=lambda one: -one.number)
+    called = (*(one.answer.class_id for one in given if one.answer.class_id is not None), *item.called, *other.called)
+    yield act.item_id, replace(item, spans=spans, placed={**other.placed, **item.placed}, answers={}, dropped=dropped, called=called)
     yield act.other_id, replace(other, merged_into=act.item_id)
 
 

@@ -142,8 +142,9 @@ function showProgress() {
   return ({ signs, signs_open, frames, frames_open, seconds_left }) => {
     bar.max = Math.max(1, signs + frames);
     bar.value = signs - signs_open + frames - frames_open;
-    done.textContent = `${signs - signs_open} of ${signs} ${many()}, ${frames - frames_open} of ${frames} frames`;
-    rest.textContent = !(signs_open + frames_open) ? "all answered" : seconds_left === null ? "answered" : `answered; about ${stretch(seconds_left)} left`;
+    const left = !(signs_open + frames_open) ? "all done" : seconds_left === null ? "" : `about ${stretch(seconds_left)} left`;
+    done.textContent = `${signs - signs_open} of ${signs} ${many()} answered`;
+    rest.textContent = [`${frames - frames_open} of ${frames} frames searched`, left].filter(Boolean).join(" · ");
   };
 }
 

@@ -413,7 +413,7 @@ export class SheetView {
     const { card, hasTwo } = this.#places[this.#at];
     if (!card) return;
     const two = make("strong", { className: "two", textContent: `Two pictures at two times: not the same ${one()} in both? Then O. ` });
-    this.#facts.replaceChildren(...(hasTwo ? [two] : []), `${origin(card)} · ${card.reason}`);
+    this.#facts.replaceChildren(...(hasTwo && this.#sheet !== UNKNOWN ? [two] : []), `${origin(card)} · ${card.reason}`);
   }
 
   #walk(key) {
