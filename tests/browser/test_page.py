@@ -306,7 +306,7 @@ def test_cards_are_found_by_other_words_for_their_class(page: Page) -> None:
 def test_without_a_mark_the_card_that_one_is_on_is_named(page: Page, entries: Entries, item_of: ItemOf) -> None:
     sheet(page, "circle")
     press(page, "ArrowRight")
-    page.get_by_role("button", name="name …").click()
+    page.get_by_role("button", name="name this …").click()
     assert asked(page) == "What shape is this?"
     page.keyboard.type("hea")
     assert page.locator("dialog.name-cards .chooser li").all_inner_texts() == ["heart"]
@@ -1440,6 +1440,7 @@ def test_a_whole_review_needs_no_mouse(page: Page, project: Path) -> None:
     press(page, "p")
     page.wait_for_selector(".published >> text=round_001")
     page.wait_for_selector("section.report tbody tr.line + tr")  # all is below the line now
+    page.wait_for_selector("section.report .main >> text=All is published")
 
     verified = read_rounds(project / "data" / "verified")
     published: dict[str, set[tuple[str, int | None]]] = defaultdict(set)

@@ -76,6 +76,10 @@ export class ReportView {
     this.#oldest = rows.at(-1)?.number ?? null;
     this.#older.disabled = rows.length < ROWS || this.#oldest === 1;
     this.#newest.disabled = before === null;
+    if (before === null) {
+      const isAll = rows.length > 0 && rows[0].number === this.#sent;
+      this.#publish.firstElementChild.textContent = isAll ? "All is published" : "Publish the answers";
+    }
     this.#rows.replaceChildren(...rows.flatMap((row) => (row.number === this.#sent ? [line(), this.#row(row)] : [this.#row(row)])));
     if (!rows.length) this.#rows.append(make("tr", {}, make("td", { colSpan: 6, textContent: "Nothing was done yet." })));
   }

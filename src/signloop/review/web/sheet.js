@@ -39,7 +39,7 @@ export class SheetView {
   #accept = button("", "Enter", () => this.#answer(), "main");
   #allOdd = button("all odd", "⇧O", () => this.#rest("odd"));
   #allNothing = button(`rest: ${notOne()}`, "⇧X", () => this.#rest("nothing"));
-  #name = button("name …", "/", () => this.#ask());
+  #name = button("name this …", "/", () => this.#ask());
   #facts = make("p", { className: "facts" });
   #empty = make("div", { className: "empty", hidden: true });
   #sheet = undefined; // its name
