@@ -116,3 +116,37 @@ def test_another_table_and_another_version_are_refused(tmp_path: Path) -> None:
     pq.write_table(old.replace_schema_metadata(None), tmp_path / "t")
     with pytest.raises(DataError, match="no name"):
         tables.read(tmp_path / "t", "splits")
+
+
+SIGN = {
+    "sign_id": "r/m/0",
+    "recording_id": "r",
+    "first_index": 0,
+    "last_index": 1,
+    "n_boxes": 2,
+    "class_id": None,
+    "confidence": 0.5,
+    "margin": 0.25,
+    "top_ids": [1],
+    "top_confidences": [0.5],
+    "contrary_index": 1,
+    "decision": "ask",
+    "reason": "",
+    "model_id": "m",
+}
+
+
+def test_a_table_of_the_version_before_is_read_where_it_lacks_only_what_may_be_null(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    tables.write(path, "prelabel_signs", tables.from_rows("prelabel_signs", [SIGN]))
+    old = pq.read_table(path).drop_columns(["contrary_index"])
+    pq.write_table(old.replace_schema_metadata({"signloop.table": "prelabel_signs", "signloop.version": "1"}), path)
+    with pytest.raises(DataError, match="version 1"):
+        tables.read(path, "prelabel_signs")
+    assert tables.read(path, "prelabel_signs", older=True).to_pylist() == [{**SIGN, "contrary_index": None}]
+    pq.write_table(old.replace_schema_metadata({"signloop.table": "prelabel_signs", "signloop.version": "0"}), path)
+    with pytest.raises(DataError, match="version 0"):
+        tables.read(path, "prelabel_signs", older=True)
+    tables.write(path, "splits", tables.from_rows("splits", [SPLIT]))
+    with pytest.raises(DataError, match="found splits"):
+        tables.read(path, "prelabel_signs", older=True)

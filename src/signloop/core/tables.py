@@ -48,6 +48,7 @@ class Spec:
         version: raised whenever the meaning of a column changes.
         allowed: the values that a text column may take.
         boxes: the columns x1, y1, x2, y2 are there and hold a box with an area.
+        added: columns that may be null and that the version before did not have.
     """
 
     schema: pa.Schema
@@ -55,6 +56,7 @@ class Spec:
     version: int = 1
     allowed: Mapping[str, tuple[str, ...]] | None = None
     boxes: bool = False
+    added: tuple[str, ...] = ()
 
 
 _BOX = "x1:f32 y1:f32 x2:f32 y2:f32"
@@ -121,6 +123,7 @@ SPECS: dict[str, Spec] = {
         ),
         ("sign_id",),
         version=2,  # 2: the frame in which a track seems to show something else
+        added=("contrary_index",),
         allowed={"decision": ("accept", "ask")},
     ),
     "queue": Spec(
@@ -195,8 +198,13 @@ def write(path: Path, name: str, table: pa.Table) -> None:
         pq.write_table(marked, temporary, compression="zstd")
 
 
-def read(path: Path, name: str) -> pa.Table:
+def read(path: Path, name: str, *, older: bool = False) -> pa.Table:
     """Read and check a table.
+
+    Args:
+        path: of the file.
+        name: of the table.
+        older: take the version before, too, if it lacks no more than columns that may be null; for what nobody can make anew.
 
     Raises:
         DataError: the file is missing, damaged, another table, or of another version.
@@ -215,7 +223,11 @@ def read(path: Path, name: str) -> pa.Table:
             todo="Delete it and run `dvc repro`; restore a verified round by `dvc checkout`.",
         ) from error
     found = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    if found.get("signloop.table") != name or found.get("signloop.version") != str(spec.version):
+    if older and spec.added and found == {"signloop.table": name, "signloop.version": str(spec.version - 1)}:
+        for field in (spec.schema.field(column) for column in spec.added):
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+        table = table.select(spec.schema.names)
+    elif found.get("signloop.table") != name or found.get("signloop.version") != str(spec.version):
         raise DataError(
             "not the table that was asked for",
             where=path,

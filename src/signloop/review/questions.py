@@ -319,7 +319,8 @@ class Questions:
         boxes = tables.read(self.folder / "boxes" / f"{recording_id}.parquet", "prelabel_boxes").sort_by(
             [("sign_id", "ascending"), ("index", "ascending")]
         )
-        signs = tables.read(self.folder / "signs" / f"{recording_id}.parquet", "prelabel_signs").to_pylist()
+        path = self.folder / "signs" / f"{recording_id}.parquet"
+        signs = tables.read(path, "prelabel_signs", older=True).to_pylist()  # the answers to them must not be lost
         about = self.recordings[recording_id]
         corners = np.column_stack([boxes[c].to_numpy() for c in ("x1", "y1", "x2", "y2")]).astype(np.float32).reshape(-1, 4)
         inside = clip(corners, about["width"], about["height"]).astype(np.float32)
