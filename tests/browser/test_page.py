@@ -240,6 +240,7 @@ def test_a_card_of_which_the_models_see_two_things_shows_both(page: Page, entrie
     page.route(CIRCLES, doubt)
     page.reload()
     sheet(page, "circle")
+    page.wait_for_selector(".card .contrary:visible")
     seconds = page.locator(".card .contrary")
     assert [one.is_visible() for one in seconds.all()[:3]] == [False, True, False]
     pictured = """(one) => {

@@ -36,9 +36,13 @@ export class Place {
     this.#sure.replaceChildren(...parts.filter(Boolean).map((text) => make("span", { textContent: text })));
   }
 
-  /** Show the sign's picture, and the one in which the models see something else; undefined: it cannot be had. */
-  paint(bitmap, contrary) {
+  /** Show the sign's picture; undefined: it cannot be had. */
+  paint(bitmap) {
     this.#picture(bitmap ? "shown" : "missing", bitmap ?? null);
+  }
+
+  /** Show the picture in which the models see something else; undefined: there is none. */
+  add(contrary) {
     this.#contrary.hidden = !contrary;
     this.#contrary.getContext("bitmaprenderer").transferFromImageBitmap(contrary ?? null);
   }

@@ -14,14 +14,14 @@ export const region = (recordingId, index, [x1, y1, x2, y2], side) =>
   `/pictures/region/${recordingId}/${index}.jpg?x1=${x1}&y1=${y1}&x2=${x2}&y2=${y2}&side=${side}`;
 export const face = (classId) => `/pictures/class/${classId}.png`;
 
-/** The name of a card's cut-out in a frame. */
-export const cutOut = (card, index) => `${card.item_id}.${index}`;
-
-/** Cut-outs of a sheet's cards, in one request since each costs the server more than the picture: name -> bitmap; none of what is not there. */
-export async function cutOuts(cards, side) {
-  const asked = cards.flatMap((card) => [card.index, card.contrary].filter((index) => index !== null).map((index) => cutOut(card, index)));
+/**
+ * Cut-outs of a sheet's cards, in one request since each costs the server more than the picture: item -> bitmap; none of what is not
+ * there. `which`: in which of a card's frames.
+ */
+export async function cutOuts(cards, which, side) {
+  const asked = cards.filter((card) => card[which] !== null);
   if (!asked.length) return new Map();
-  const content = await getBytes(`/pictures/sheet?side=${side}&crops=${asked}`);
+  const content = await getBytes(`/pictures/sheet?side=${side}&crops=${asked.map((card) => `${card.item_id}.${card[which]}`)}`);
   const view = new DataView(content);
   const found = [];
   for (let at = 0; at < content.byteLength; ) {
@@ -30,7 +30,7 @@ export async function cutOuts(cards, side) {
     at += 4 + size;
   }
   const bitmaps = await Promise.all(found.map((blob) => blob && createImageBitmap(blob).catch(() => null)));
-  return new Map(asked.map((name, k) => [name, bitmaps[k]]).filter(([, bitmap]) => bitmap));
+  return new Map(asked.map((card, k) => [card.item_id, bitmaps[k]]).filter(([, bitmap]) => bitmap));
 }
 
 function load(held, most, url) {

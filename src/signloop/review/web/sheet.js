@@ -7,7 +7,7 @@ import { button, make } from "./dom.js";
 import { isName, Marks } from "./marks.js";
 import { NamePanel } from "./name.js";
 import { Peek } from "./peek.js";
-import { cutOut, cutOuts } from "./pictures.js";
+import { cutOuts } from "./pictures.js";
 import { classOf, MIXED, sheetName, Sheets, UNKNOWN } from "./sheets.js";
 import { state } from "./state.js";
 import { say } from "./toast.js";
@@ -148,10 +148,11 @@ export class SheetView {
     return cards.filter((card) => !without.has(card.item_id) && !queue.said(card.item_id, since));
   }
 
-  /** Cards of a sheet whose pictures are on their way; `pictures` is there once they are. */
+  /** Cards of a sheet whose pictures are on their way, the second ones behind all first ones; `pictures` and `seconds`, once they are there. */
   #sheetOf(id, cards) {
-    const sheet = { id, cards, pictures: null };
-    sheet.loading = cutOuts(cards, this.#sent).then((pictures) => (sheet.pictures = pictures));
+    const sheet = { id, cards, pictures: null, seconds: null };
+    sheet.loading = cutOuts(cards, "index", this.#sent).then((pictures) => (sheet.pictures = pictures));
+    sheet.whole = sheet.loading.then(() => cutOuts(cards, "contrary", this.#sent)).then((seconds) => (sheet.seconds = seconds));
     return sheet;
   }
 
@@ -172,6 +173,8 @@ export class SheetView {
     });
     if (sheet.pictures) this.#paint(sheet);
     else sheet.loading.then(() => this.#cards === cards && this.#paint(sheet));
+    if (sheet.seconds) this.#add(sheet);
+    else sheet.whole.then(() => this.#cards === cards && this.#add(sheet));
     this.#grid.scrollTop = 0;
     this.#point(0);
     this.#head();
@@ -184,7 +187,15 @@ export class SheetView {
 
   #paint({ cards, pictures }) {
     cards.forEach((card, k) => {
-      if (card.index !== null) this.#places[k].paint(pictures.get(cutOut(card, card.index)), pictures.get(cutOut(card, card.contrary)));
+      if (card.index !== null) this.#places[k].paint(pictures.get(card.item_id));
+      this.#tell(this.#places[k]);
+    });
+  }
+
+  /** Show the second pictures, of cards that have one. */
+  #add({ cards, seconds }) {
+    cards.forEach((card, k) => {
+      this.#places[k].add(seconds.get(card.item_id));
       this.#tell(this.#places[k]);
     });
     this.#inform();
