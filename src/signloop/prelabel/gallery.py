@@ -53,7 +53,7 @@ class Gallery:
 
     Attributes:
         votes: sign number -> vote.
-        contrary: sign number -> frame index of the crop that speaks against its vote, of signs that have one.
+        contrary: sign number -> frame index of the crop that may show another thing (`Vote.contrary`), of signs that have one.
     """
 
     def __init__(self, runtime: Runtime, crops_per_sign: int) -> None:

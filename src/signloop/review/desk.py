@@ -109,7 +109,7 @@ class Desk:
         self._frames = [q.item_id for q in items if q.kind == "frame"]
         self._first_of = {q.item_id: item_id_of(self.questions.review_id, q.source_id) for q in items if q.kind == "repeat"}
         self._repeat_of = {first: again for again, first in self._first_of.items()}
-        self.sheet_of = _sheets(items)
+        self._sheet_of = _sheets(items)
         self.state = replay(self._signs, self._frames, self._log.entries)
         self._seconds = sum(entry.seconds for entry in self._log.entries)
         self._made: dict[str, None] = {}  # signs that people split off or added, in the order of their making
@@ -120,11 +120,11 @@ class Desk:
         self._unasked, self._later = set(self._first_of), set(self._first_of)  # repeats; those of them that will come up
         for question in items:
             if question.kind in ("sign", "planted"):
-                self._asked.put(question.item_id, self.sheet_of[question.item_id], True)
-                self._open.put(question.item_id, self.sheet_of[question.item_id], True)
+                self._asked.put(question.item_id, self._sheet_of[question.item_id], True)
+                self._open.put(question.item_id, self._sheet_of[question.item_id], True)
         self._recount(self.state.items)
         by_sheet: dict[str, list[Question]] = defaultdict(list)
-        for item_id, sheet in self.sheet_of.items():
+        for item_id, sheet in self._sheet_of.items():
             by_sheet[sheet].append(self.questions.items[item_id])
         self._by_sheet = {s: [q.item_id for q in sorted(qs, key=_alike if s == MIXED else _doubt)] for s, qs in by_sheet.items()}
         self._by_recording: dict[str, list[str]] = defaultdict(list)
@@ -220,6 +220,11 @@ class Desk:
             start = order.index(after) + 1 if after in order else 0
             waiting = (i for i in order[start:] if self._open.members.get(i) == sheet and i not in self._odd.members)
             return list(islice(waiting, size))
+
+    def sheet_of(self, item_id: str) -> str | None:
+        """Return the sheet that a sign is on; None for one that a person made, split or merged: it is looked at by itself."""
+        with self._lock:
+            return self._sheet_of.get(item_id) if self.state.item(item_id).spans == (Span(item_id),) else None
 
     def upcoming(self) -> Iterator[str]:
         """Return the signs that wait on sheets, in the order in which the page comes to them."""
@@ -423,7 +428,7 @@ class Desk:
                 (self._later.add if not is_asked and self._is_whole(item_id) else self._later.discard)(item_id)
             item = self.state.item(item_id) if is_asked else None
             is_open = item is not None and item.merged_into is None and not self.answers(item_id)
-            sheet = self.sheet_of.get(item_id) if item is None or item.spans == (Span(item_id),) else None
+            sheet = self.sheet_of(item_id) if is_asked else None
             self._asked.put(item_id, sheet, is_asked)
             self._open.put(item_id, sheet, is_open)
             self._odd.put(item_id, sheet, is_open and item is not None and bool(item.answers))

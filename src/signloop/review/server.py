@@ -56,7 +56,7 @@ WEB = Path(__file__).parent / "web"
 Id = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
 Index = Annotated[int, InPath(ge=0, le=2**31 - 1)]
 Side = Annotated[Literal[96, 160, 320], BeforeValidator(int), Query()]  # a query is text
-Crops = Annotated[str, Query(pattern=r"^[0-9a-f]{16}\.[0-9]{1,9}(,[0-9a-f]{16}\.[0-9]{1,9}){0,119}$")]
+Crops = Annotated[str, Query(pattern=r"^[0-9a-f]{16}\.[0-9]{1,9}(,[0-9a-f]{16}\.[0-9]{1,9}){0,59}$")]
 Px = Annotated[float, Query(ge=-100_000, le=100_000)]
 
 

@@ -38,7 +38,7 @@ def card(desk: Desk, pictures: Pictures, item_id: str) -> Card:
         return Card(
             item_id=item_id,
             version=desk.state.version(item_id),
-            sheet=desk.sheet_of.get(item_id),
+            sheet=desk.sheet_of(item_id),
             recording=str(desk.questions.recordings[question.recording_id]["name"]),
             recording_id=question.recording_id,
             time_s=None if best is None else _number(float(track.times_s[best])),
@@ -240,7 +240,7 @@ def _contrary(desk: Desk, pictures: Pictures, item_id: str, track: Track, best: 
     if not spans:
         return None
     at = desk.questions.shown(desk.surest(item_id)).contrary
-    if at is None or not track.indices[0] <= at <= track.indices[-1]:
+    if at is None or best is None or not track.indices[0] <= at <= track.indices[-1]:
         return None
     recording_id = desk.question(item_id).recording_id
     near = sorted(track.indices[np.abs(track.indices - at) <= CLOSE].tolist(), key=lambda index: abs(index - at))
