@@ -84,8 +84,8 @@ class Card(_Model):
     """One sign on a sheet.
 
     `sheet` is where it is shown, None for what a person made, split or merged; `index` is the frame of its best crop, None without a
-    picture; `frames` are those with a box of it; `contrary` is a frame in which the models see something else, None if there is none or it has no picture;
-    `others` are the few classes that the models find likeliest after the proposed one.
+    picture; `frames` are those with a box of it; `contrary` is a frame in which the models see something else, None if there is none or it
+    has no picture; `others` are the few classes that the models find likeliest after the proposed one.
     """
 
     item_id: str
