@@ -12,7 +12,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page, Route, expect
 from tests.browser import person
 from tests.browser.conftest import CIRCLE, DRIVE, EVIL, HEART, HOSTILE, INDICES, MISSED, OTHER, SQUARE, STAR, box, loaded, sign_id
 
@@ -99,9 +99,13 @@ def drag(page: Page, xyxy: tuple[float, ...]) -> None:
 
 
 def name_heart(page: Page) -> None:
+    name_drawn(page, "heart")
+
+
+def name_drawn(page: Page, name: str) -> None:
     """Name the drawn box by search; in the frames around it is not."""
     press(page, "/")
-    page.keyboard.type("heart")
+    page.keyboard.type(name)
     press(page, "Enter")
     settled = """() => document.querySelector("dialog.follow[open] .strip button") || document.querySelector(".right > .main:enabled")"""
     page.wait_for_function(settled)
@@ -741,6 +745,9 @@ def test_a_class_is_found_by_its_name_before_those_of_a_group_of_that_name(page:
     page.wait_for_selector(".chooser >> text=No class has these letters")
     press(page, "Enter", "Escape")
     assert page.locator(".chooser li").all_inner_texts() == names
+    press(page, "/")
+    page.keyboard.type("crosswise")  # another form of the word
+    assert page.locator(".chooser li").all_inner_texts() == ["crossing", "a cross", "criss-cross", "cross", "moon"]
 
 
 def test_nothing_is_kept_of_what_was_looked_at(page: Page) -> None:
@@ -998,27 +1005,66 @@ def test_a_box_that_is_there_is_chosen_and_its_sign_looked_at(page: Page, entrie
     press(page, "Enter")
     shown(page, item_of(sign_id(DRIVE, 1)))
     press(page, "x")
-    page.wait_for_function(
-        "(id) => !Object.entries(sessionStorage).some(([k, v]) => k.endsWith('.single') && v.includes(id))", arg=item_of(sign_id(DRIVE, 1))
-    )
-    page.locator("button:visible >> text=back to the frame").click()
-    title(page, "without a box here?")
+    title(page, "without a box here?")  # its answer leads back
     assert page.evaluate(FRAME) == [DRIVE, "4"]
-    assert page.locator(".frame .box.known").count() == 8  # without the one that is nothing
+    page.wait_for_function("() => document.querySelectorAll('.frame .box.known').length === 8")  # without the one that is nothing
     go(page, "single")
     title(page, "shape")
     assert page.locator("button:visible >> text=back to the frame").count() == 0
     assert answers(entries(1)) == {item_of(sign_id(DRIVE, 1)): ("nothing", None)}
 
 
+def test_from_a_split_sign_the_last_part_leads_back_to_the_frame(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    sought(page, item_of)
+    page.mouse.click(*on_screen(page, *middle(1)))
+    press(page, "Enter")
+    shown(page, item_of(sign_id(DRIVE, 1)))
+    press(page, "Home", "ArrowRight", "s")
+    page.wait_for_selector(".toasts >> text=Split")
+    title(page, "Is this circle?")
+    press(page, "x")
+    title(page, "in all 4 pictures?")
+    press(page, "1")
+    title(page, "without a box here?")
+    assert page.evaluate(FRAME) == [DRIVE, "4"]
+    assert len(entries(3)) == 3
+    press(page, "z")  # is looked at where it was answered, and leads back as well
+    title(page, "in all 4 pictures?")
+    page.locator("button:visible >> text=back to the frame").click()
+    title(page, "without a box here?")
+    assert page.evaluate(FRAME) == [DRIVE, "4"]
+
+
 def test_the_frame_is_come_back_to_by_key(page: Page, item_of: ItemOf) -> None:
     sought(page, item_of)
-    for key in ("f", "Shift+3"):
+    for key in ("f", "n", "Shift+3"):
         press(page, "e", "Enter")
         title(page, "Is this circle in all 5 pictures?")
         press(page, key)
         title(page, "without a box here?")
         assert page.evaluate(FRAME) == [DRIVE, "4"]
+
+
+def test_a_class_keeps_its_key_in_the_search_for_missed_ones(page: Page, item_of: ItemOf) -> None:
+    def keys() -> list[str]:
+        return page.locator(".single .proposals .name:visible").all_inner_texts()
+
+    sought(page, item_of)
+    assert keys() == ["circle", HOSTILE, "square"]
+    for name, after in {
+        "heart": ["circle", HOSTILE, "square", "heart"],
+        "square": ["circle", HOSTILE, "square", "heart"],
+        "star": ["circle", HOSTILE, "square", "heart", "star"],
+        "cross": ["circle", "cross", "square", "heart", "star"],  # instead of the last one that was not used
+        "circle": ["circle", "cross", "square", "heart", "star"],
+        "moon": ["circle", "cross", "square", "moon", "star"],  # instead of the one that was used longest ago
+    }.items():
+        drag(page, MISSED)
+        name_drawn(page, name)
+        assert keys() == after
+    page.reload()
+    title(page, "without a box here?")
+    assert keys() == after
 
 
 def test_a_click_goes_on_to_larger_boxes_and_a_drag_inside_draws(page: Page, item_of: ItemOf) -> None:
@@ -1701,36 +1747,62 @@ def test_messages_stand_where_nothing_else_does(page: Page, troubles: list[str])
     troubles.clear()  # nothing was undone
 
 
-LONG = 11  # pictures of a sign
+@pytest.mark.parametrize(("number", "side", "shown_of"), [(9, 86, 9), (12, 62, 12), (18, 40, 18), (30, 40, 30), (40, 40, 36)])
+def test_a_filmstrip_shows_all_pictures_as_large_as_they_fit(page: Page, item_of: ItemOf, number: int, side: int, shown_of: int) -> None:
+    lengthen(page, number)
+    go(page, "single")
+    shown(page, item_of(sign_id(DRIVE, 8)))
+    places = page.locator(".filmstrip .places button:not(.none)")
+    expect(places).to_have_count(shown_of)
+    boxes = [one for one in (place.bounding_box() for place in places.all()) if one]
+    assert {round(one["width"]) for one in boxes} == {side + (8 if side > 70 else 6)}
+    assert len({round(one["y"]) for one in boxes}) == (1 if number <= 18 else 2)
+    strip = page.locator(".filmstrip > div").first.bounding_box()
+    assert strip is not None
+    assert all(strip["y"] <= one["y"] and one["y"] + one["height"] <= strip["y"] + strip["height"] for one in boxes)
+    assert page.locator(".filmstrip .more:visible").count() == int(number > shown_of)
 
 
-def test_a_filmstrip_tells_what_is_doubtful_where_more_is_and_what_a_split_makes(page: Page, entries: Entries, item_of: ItemOf) -> None:
-    def lengthen(route: Route) -> None:
+LONG = 40  # pictures of a sign
+
+
+def lengthen(page: Page, number: int) -> None:
+    """Give all signs so many pictures, the fourth guessed, the fifth cut, the sixth of another thing."""
+
+    def answer(route: Route) -> None:
         details = route.fetch().json()
         for detail in details:
             box = detail["boxes"][0]
-            detail["boxes"] = [{**box, "index": k, "stored": True} for k in range(LONG)]
+            detail["boxes"] = [{**box, "index": k, "stored": True} for k in range(number)]
             detail["boxes"][3]["guessed"] = True
             detail["boxes"][4]["xyxy"] = [0, 20, 30, 60]
+            detail["card"]["contrary"] = 5
         route.fulfill(json=details)
 
     grey = cv2.imencode(".png", np.full((96, 96), 128, np.uint8))[1].tobytes()  # some of these frames were never drawn
-    page.route("**/api/single*", lengthen)
+    page.route("**/api/single*", answer)
     page.route(re.compile("/pictures/(crop|frame)/"), lambda route: route.fulfill(content_type="image/png", body=grey))
+
+
+def test_a_filmstrip_tells_what_is_doubtful_where_more_is_and_what_a_split_makes(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    lengthen(page, LONG)
     go(page, "single")
     shown(page, item_of(sign_id(DRIVE, 8)))
     strip = page.locator(".filmstrip")
-    page.wait_for_function("() => document.querySelectorAll('.filmstrip button:not(.more):not(.none)').length === 9")
-    assert strip.locator(".more:visible").inner_text().split("\n")[1:] == ["2", "later"]
-    assert strip.locator("[data-note='unsure box']").count() == strip.locator("[data-note='at the edge']").count() == 1
+    expect(strip.locator("button:not(.more):not(.none)")).to_have_count(36)
+    assert strip.locator(".more:visible").inner_text().split("\n")[1:] == ["4", "later"]
+    assert [strip.locator(f"[data-note='{note}']").count() for note in ("unsure box", "at the edge", "another?")] == [1] * 3
     assert "S splits" not in strip.inner_text()
     press(page, *["ArrowRight"] * 3)
-    page.wait_for_selector(".filmstrip >> text=Picture 4 of 11 (← →). This box may be wrong: D takes it off, E also all later ones.")
-    page.wait_for_selector(".filmstrip >> text=Another shape from here on? S splits 1\u20133 from 4\u201311.")
+    page.wait_for_selector(".filmstrip >> text=Picture 4 of 40 (← →). This box may be wrong: D takes it off, E also all later ones.")
+    page.wait_for_selector(".filmstrip >> text=Another shape from here on? S splits 1\u20133 from 4\u201340.")
+    assert strip.locator("p").evaluate("(words) => words.scrollWidth <= words.clientWidth")
+    press(page, "ArrowRight", "ArrowRight")
+    page.wait_for_selector(".filmstrip >> text=The models see something else in this one. Another shape from here on?")
     assert strip.locator("p").evaluate("(words) => words.scrollWidth <= words.clientWidth")
     strip.locator(".more:visible").click()
-    page.wait_for_selector(".filmstrip >> text=Picture 10 of 11")
-    assert [one.split("\n")[1:] for one in strip.locator(".more:visible").all_inner_texts()] == [["1", "earlier"], ["1", "later"]]
+    page.wait_for_selector(".filmstrip >> text=Picture 37 of 40")
+    assert [one.split("\n")[1:] for one in strip.locator(".more:visible").all_inner_texts()] == [["1", "earlier"], ["3", "later"]]
     assert entries() == []
 
 

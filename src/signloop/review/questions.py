@@ -327,16 +327,17 @@ class Questions:
         names = np.array(boxes["sign_id"].to_pylist(), dtype=object)
         stored = np.array([frame_id in self._frame_rows for frame_id in boxes["frame_id"].to_pylist()], bool)
         box_ids, interpolated = boxes["box_id"].to_pylist(), np.array(boxes["interpolated"].to_pylist(), bool)
+        indices, times_s, scores = boxes["index"].to_numpy().astype(np.int64), boxes["time_s"].to_numpy(), boxes["score"].to_numpy()
         found = {}
         for sign in signs:
-            at = np.flatnonzero(names == sign["sign_id"])
+            at = slice(np.searchsorted(names, sign["sign_id"]), np.searchsorted(names, sign["sign_id"], "right"))
             found[sign["sign_id"]] = Shown(
-                boxes["index"].to_numpy()[at].astype(np.int64),
-                boxes["time_s"].to_numpy()[at],
+                indices[at],
+                times_s[at],
                 inside[at],
-                boxes["score"].to_numpy()[at],
+                scores[at],
                 interpolated[at],
-                tuple(box_ids[i] for i in at),
+                tuple(box_ids[at]),
                 stored[at],
                 tuple(zip(sign["top_ids"], sign["top_confidences"], strict=True)),
                 sign["model_id"],

@@ -5,6 +5,7 @@ own Origin, so that no other page in the same browser can do it. Pictures are as
 shared name, if there is one; the name that they gave there stands under all that they do.
 """
 
+import mimetypes
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +18,6 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, 
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
-from fastapi.staticfiles import StaticFiles
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
@@ -122,7 +122,14 @@ def create_app(
     def page() -> FileResponse:
         return FileResponse(WEB / "index.html")
 
-    app.mount("/web", StaticFiles(directory=WEB), name="web")
+    modules = {path.name: path.read_bytes() for path in WEB.iterdir()}  # StaticFiles would take the first sheet's time
+
+    @app.get("/web/{name}", include_in_schema=False)
+    async def module(name: str) -> Response:
+        if name not in modules:
+            raise HTTPException(404, "there is no such file")
+        return Response(modules[name], media_type=mimetypes.guess_type(name)[0], headers={"Cache-Control": "no-cache"})
+
     return app
 
 

@@ -5,6 +5,8 @@ import { face } from "./pictures.js";
 import { state } from "./state.js";
 import { percent } from "./words.js";
 
+const STEM = 4; // letters that the forms of a word have in common
+
 /** Search by name; `onChosen(classId)`, `onLeft()` when the person gives up. */
 export class Chooser {
   #onChosen;
@@ -18,7 +20,7 @@ export class Chooser {
   #shown; // those that fit, the best first
   #current = null;
   #first = []; // ids of those that stand first among classes that fit as well
-  #none = make("p", { role: "status", textContent: "No class has these letters in its name." });
+  #none = make("p", { role: "status", textContent: "No class has these letters in its name, nor begins like it." });
   element = make("div", { className: "chooser" }, this.#input, this.#none, this.#list);
 
   constructor(onChosen, onLeft, placeholder = "Search by name  ( / )") {
@@ -73,7 +75,9 @@ export class Chooser {
   /** Show the classes that fit what is typed, those whose name fits best first. */
   #filter() {
     const typed = this.#input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = this.#rows.filter((row) => typed.every((word) => row.name.includes(word) || row.more.includes(word)));
+    const all = (fit) => this.#rows.filter((row) => typed.every((word) => fit(`${row.name} ${row.more}`, word)));
+    const exact = all((text, word) => text.includes(word));
+    const fits = exact.length ? exact : all(isAlike); // nothing has these letters: perhaps another form of the word does
     const place = ({ id }) => (this.#first.includes(id) ? this.#first.indexOf(id) : this.#first.length);
     this.#shown = fits.sort((a, b) => misfit(a, typed) - misfit(b, typed) || place(a) - place(b));
     this.#list.replaceChildren(...this.#shown.map((row) => row.node));
@@ -114,12 +118,17 @@ export class Chooser {
   }
 }
 
+/** Whether a text has another form of a word: one that begins with the same letters. */
+const isAlike = (text, word) => word.length >= STEM && words(text).some((part) => part.startsWith(word.slice(0, STEM)));
+
+const words = (text) => text.split(/[^\p{L}\p{N}]+/u);
+
 /** How far a class's name is from what was typed: it is that, begins so, has a word that begins so, holds it, or only other words for it do. */
 function misfit({ name }, typed) {
   const text = typed.join(" ");
   if (name === text) return 0;
   if (name.startsWith(text)) return 1;
-  if (typed.every((word) => name.split(/[^\p{L}\p{N}]+/u).some((part) => part.startsWith(word)))) return 2;
+  if (typed.every((word) => words(name).some((part) => part.startsWith(word)))) return 2;
   return typed.every((word) => name.includes(word)) ? 3 : 4;
 }
 

@@ -5,9 +5,13 @@ import { isCut } from "./geometry.js";
 import { crop, isLoaded, loadCrop } from "./pictures.js";
 import { moment, one } from "./words.js";
 
-const MOST = 9; // crops on the screen
+const MOST = 36; // crops on the screen
+const WIDTH = 864; // px of a row of them
+const ROOM = 10; // px around a crop
+const LARGEST = 86; // px of a crop on the screen
+const SMALLEST = 40; // px; where even these take more than a row, there are two
+const LEGIBLE = 70; // px that a note on a crop needs
 const SIDE = 96; // px of a crop as it is sent
-const SHOWN = 86; // px on the screen
 const REST_MS = 150; // a person who is faster than this does not look at it
 
 /** Crops of one sign; `onChosen(box)` runs when another frame is chosen. Only frames whose picture is stored are shown. */
@@ -24,9 +28,10 @@ export class Filmstrip {
   #before = this.#more("‹", "earlier", () => this.step(this.#from - 1 - this.#at));
   #behind = this.#more("›", "later", () => this.step(this.#from + MOST - this.#at));
   #words = make("p");
+  #row = make("div", { className: "places" }, ...this.#places.map((place) => place.element));
   element = make(
     "div", { className: "filmstrip", role: "group", "aria-label": "The same one over time" },
-    make("div", {}, this.#before.element, ...this.#places.map((place) => place.element), this.#behind.element), this.#words,
+    make("div", {}, this.#before.element, this.#row, this.#behind.element), this.#words,
   );
 
   constructor(onChosen) {
@@ -92,12 +97,14 @@ export class Filmstrip {
   }
 
   /** What makes a picture doubtful, in words; "" if nothing does. */
-  #note({ xyxy, guessed }) {
-    return isCut(xyxy, this.#frame) ? "at the edge" : guessed ? "unsure box" : "";
+  #note({ index, xyxy, guessed }) {
+    if (isCut(xyxy, this.#frame)) return "at the edge";
+    if (guessed) return "unsure box";
+    return index === this.#card.contrary ? "another?" : "";
   }
 
   #place(k) {
-    const image = make("img", { alt: "", width: SHOWN, height: SHOWN, draggable: false });
+    const image = make("img", { alt: "", draggable: false });
     const element = make("button", { type: "button", tabIndex: -1 }, image, make("span", { className: "gone", textContent: "no picture" }));
     image.addEventListener("error", () => element.classList.add("missing"));
     image.addEventListener("load", () => this.#boxes[this.#from + k] && this.see(this.#boxes[this.#from + k].index));
@@ -107,6 +114,9 @@ export class Filmstrip {
 
   /** Show the crops; if `atOnce`, only those that are here already. */
   #paint(atOnce = false) {
+    const side = sideOf(this.#boxes.length);
+    this.#row.style.setProperty("--side", `${side}px`);
+    this.#row.classList.toggle("small", side < LEGIBLE);
     this.#places.forEach(({ element, image }, k) => {
       const box = this.#boxes[this.#from + k];
       element.classList.toggle("none", !box);
@@ -145,7 +155,10 @@ const nearest = (boxes, index) => {
   const far = boxes.map((box) => Math.abs(box.index - index));
   return Math.max(0, far.indexOf(Math.min(...far)));
 };
+/** How large crops are shown (px): all of them are, as long as that tells anything. */
+const sideOf = (number) => Math.max(SMALLEST, Math.min(LARGEST, Math.floor(WIDTH / number) - ROOM));
 const TOLD = {
+  "another?": "The models see something else in this one.",
   "at the edge": "Partly out of view: a box around the part in sight is right.",
   "unsure box": "This box may be wrong: D takes it off, E also all later ones.",
 };

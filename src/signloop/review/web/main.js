@@ -9,7 +9,7 @@ import { Queue } from "./queue.js";
 import { ReportView } from "./report.js";
 import { SheetView } from "./sheet.js";
 import { SingleView } from "./single.js";
-import { isNamed, kept, onProgress, onReviewer, setAbout, setProgress } from "./state.js";
+import { isNamed, keep, kept, onProgress, onReviewer, setAbout, setProgress } from "./state.js";
 import { SweepView } from "./sweep.js";
 import { Clock } from "./time.js";
 import { say } from "./toast.js";
@@ -96,6 +96,7 @@ async function start() {
     main.replaceChildren(current.view.element);
     for (const one of Object.values(views)) one.tab.setAttribute("aria-current", one === current ? "page" : "false");
     bind(current.view.bindings);
+    if (to !== "single" && to !== "sweep") keep("from", null);
     clock.take();
     current.view.open(id ?? otherwise?.[to]);
   }
@@ -110,7 +111,8 @@ async function start() {
       if (current === views.sweep) current.view.changed(null, id);
       else go("sweep", id);
     } else if (again && current === views.sheet) current.view.changed(null); // what was put aside again is not on it
-    else if (detail && (current === views.sweep || (current === views.sheet && detail.card.is_odd))) go("single", id);
+    else if (detail && current === views.sweep) current.view.look(id);
+    else if (detail && current === views.sheet && detail.card.is_odd) go("single", id);
     else current.view.changed(detail);
   }
 

@@ -26,6 +26,7 @@ export class SingleView {
   #shared;
   #lane;
   #timer = 0;
+  #parts = 0; // that were split off, and are answered before the way back to a frame
   #frame = new Frame({ onShown: () => this.#shownLarge() });
   #strip = new Filmstrip(() => this.#large());
   #proposals = new Proposals((id) => this.#sign(id));
@@ -131,6 +132,7 @@ export class SingleView {
 
   /** Show one sign; undefined: the first that waits. */
   open(id) {
+    this.#parts = 0;
     return this.#lane.open(id);
   }
 
@@ -218,11 +220,18 @@ export class SingleView {
     const answer = { item_id: card.item_id, verdict, class_id: classId, seen: this.#strip.seen };
     hush(); // what was said was of this one
     this.#shared.queue.act({ act: "decide", view: "single", answers: [answer] }, { [card.item_id]: card.version }, this.#shared.clock.take());
-    this.#lane.leave();
+    this.#leave();
   }
 
   #skip() {
-    if (this.#now && !this.#isFixing()) this.#lane.leave();
+    if (this.#now && !this.#isFixing()) this.#leave();
+  }
+
+  /** Go on to the next one; from one that was chosen in a frame, and its parts, back to that frame. */
+  #leave() {
+    if (kept("from", null) && this.#parts === 0) return this.#shared.go("sweep", kept("from"));
+    this.#parts = Math.max(0, this.#parts - 1);
+    this.#lane.leave();
   }
 
   #goBack() {
@@ -311,7 +320,10 @@ export class SingleView {
     const act = { act: "split", item_id, index: box.index, new_id: newId() };
     if (!(await this.#shared.queue.act(act, { [item_id]: version }, this.#shared.clock.take()))) return;
     const other = await find(`/api/signs/${act.new_id}`);
-    if (other) this.#lane.next.unshift(other);
+    if (other) {
+      this.#lane.next.unshift(other);
+      this.#parts += 1;
+    }
     this.#again(item_id, `Split: this is the first part; the second one comes next`);
   }
 

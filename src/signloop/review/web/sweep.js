@@ -17,7 +17,7 @@ import { className, count, many, moment, one, person } from "./words.js";
 
 const READ = 4; // frames at a time
 const MOST = 50; // frames that are told of, to find those that were not left for later
-const KEYS = 5; // classes that were used lately
+const KEYS = 5; // classes that have a key
 const ADVICE = "If a picture shows which one it is: Escape, and name it. ";
 const UNTOLD = "cannot tell which";
 
@@ -129,6 +129,7 @@ export class SweepView {
     keep("from", null);
     const opened = this.#lane.open(id);
     this.#likely = (await get("/api/sheets")).map(({ sheet }) => classOf(sheet)).filter((id) => id !== null && id !== undefined);
+    keep("keys", this.#keys);
     await opened;
     if (this.#now) this.#words();
   }
@@ -177,8 +178,7 @@ export class SweepView {
     this.#done.disabled = this.#frame.edited !== null || this.#chosen?.is_asked === false;
     this.#release.firstElementChild.textContent = this.#chosen ? "let it go" : "remove box";
     this.#later.firstElementChild.textContent = said.length ? "go on" : "later";
-    const ids = [...new Set([...kept("recent", []), ...this.#likely])].slice(0, KEYS);
-    this.#proposals.show(ids.map((class_id) => ({ class_id })), null);
+    this.#proposals.show(this.#keys.map((class_id) => ({ class_id })), null);
     for (const { element } of [this.#proposals, this.#chooser]) element.classList.toggle("none", this.#chosen !== null); // it is named by itself
   }
 
@@ -192,7 +192,7 @@ export class SweepView {
     const { is_asked, decided } = this.#chosen;
     const name = make("strong", { textContent: nameIn(this.#chosen) });
     if (!is_asked) return [[name, ", decided in an earlier round"], "It is not asked again. E: the next box.", "decided earlier"];
-    const hint = "Wrong box or name? Say so one by one; F brings you back. E: the next box.";
+    const hint = "Wrong box or name? Say so one by one: your answer brings you back here. E: the next box.";
     return [[name, `, ${decided ? "decided" : "not decided yet"}`], hint, "open it one by one"];
   }
 
@@ -220,8 +220,13 @@ export class SweepView {
   #enter() {
     if (!this.#chosen) return this.#complete(true);
     if (!this.#chosen.is_asked) return say("It was decided in an earlier round: E chooses the next box, Escape lets it go", true);
-    keep("from", this.#now.item_id);
-    this.#shared.go("single", this.#chosen.item_id);
+    this.look(this.#chosen.item_id);
+  }
+
+  /** Look at a sign by itself; its answer leads back to this frame. */
+  look(itemId) {
+    keep("from", this.#now?.item_id ?? null);
+    this.#shared.go("single", itemId);
   }
 
   /** Whether the person has said this of the frame. */
@@ -275,7 +280,7 @@ export class SweepView {
       const box = boxes.find((one) => one.index === detail.index);
       if (box) detail.signs.push({ item_id: act.item_id, class_id, xyxy: box.xyxy, decided: true, is_asked: true });
     }
-    if (class_id !== null) keep("recent", [class_id, ...kept("recent", []).filter((id) => id !== class_id)].slice(0, KEYS));
+    if (class_id !== null) this.#give(class_id);
     const where = boxes.length > 1 ? ` in ${boxes.length} frames` : " in this frame only";
     const added = class_id === null ? `Kept${where} as “${UNTOLD}”, what is in the box will be ignored` : `${name} added${where}`;
     say(why ? `${added}: ${why}` : added);
@@ -283,6 +288,21 @@ export class SweepView {
     this.#frame.stop();
     this.#frame.mark(this.#marks());
     this.#words();
+  }
+
+  /** Classes by their keys: those that are used keep theirs, so that a hand can learn it. */
+  get #keys() {
+    return [...new Set([...kept("keys", []), ...this.#likely])].slice(0, KEYS);
+  }
+
+  /** Give a class that is used a key: that of the one that was used longest ago. */
+  #give(classId) {
+    const used = [classId, ...kept("used", []).filter((id) => id !== classId)].slice(0, KEYS);
+    const keys = this.#keys;
+    const at = keys.includes(classId) ? keys.indexOf(classId) : keys.length < KEYS ? keys.length : keys.findLastIndex((id) => !used.includes(id));
+    keys[at] = classId;
+    keep("used", used);
+    keep("keys", keys);
   }
 
   /** Ask in which frames around the marked box is, too; null: the person goes back to naming it. */
