@@ -188,8 +188,12 @@ def test_odd_cards_are_named_on_their_sheet_in_one_act_with_the_rest(page: Page,
         page.locator(".card").nth(number).click()
     page.locator(".card").nth(4).click(button="right")
     press(page, "/")
+    assert in_row(page) == ["true", "false", "false"]
+    told = page.locator("dialog.name-cards p").first
+    assert "The 2 pale ones get no name now: click one to add it, / names all that are marked odd instead." in told.inner_text()
+    press(page, "/")
     assert asked(page) == "What are these 2? All of them get the same name"  # not the one that is said to be none
-    assert in_row(page) == ["true", "true"]
+    assert in_row(page) == ["false", "true", "true"]
     words = page.locator("dialog.name-cards p").first.inner_text()
     assert words.startswith("/ : only the first one. The likeliest classes come first: Enter takes the first,")
     assert words.endswith("Escape names nothing.")
@@ -222,7 +226,8 @@ def test_a_card_is_named_by_itself_and_with_the_other_odd_ones_only_if_that_is_s
         page.locator(".card").nth(number).click()
     press(page, "/")
     assert (asked(page), in_row(page)) == ("What shape is this?", ["true", "false", "false"])  # the last one that was clicked
-    assert page.locator("dialog.name-cards p").first.inner_text().startswith("The 2 pale ones are marked odd, too, and get no name now")
+    told = page.locator("dialog.name-cards p").first.inner_text()
+    assert told.startswith("The 2 pale ones get no name now: click one to add it, / adds all that are marked odd.")
     press(page, "/")
     assert (asked(page), in_row(page)) == ("What are these 3? All of them get the same name", ["true", "true", "true"])
     press(page, "/")
@@ -299,6 +304,55 @@ def test_classes_of_which_there_are_few_share_a_sheet(page: Page, entries: Entri
     assert answers(entries(1)) == evil | squares
 
 
+def test_marks_stay_until_their_card_is_answered_and_are_taken_back_first(page: Page, entries: Entries) -> None:
+    sheet(page, "circle")
+    press(page, "]")
+    sheet(page, HOSTILE)
+    press(page, "o", "Enter")
+    sheet(page, "square")
+    press(page, "[")
+    title(page, "nothing is open on this sheet")
+    press(page, "[")
+    sheet(page, "circle")
+    press(page, "o", "ArrowRight", "x", "ArrowRight", "/")
+    page.keyboard.type("heart")
+    press(page, "Enter")
+    made = ["odd", "nothing", "named", "", ""]
+    assert marks(page) == made
+    for leave, back in (("]", "["), ("Shift+2", "Shift+1"), ("Shift+3", "Shift+1"), ("Shift+4", "Shift+1")):
+        press(page, leave)
+        page.wait_for_function("() => !document.querySelector('section.sheet .head h1')?.textContent.includes('circle')")
+        press(page, back)
+        sheet(page, "circle")
+        assert marks(page) == made
+    press(page, "/")
+    page.keyboard.type("star")
+    press(page, "Enter")
+    assert marks(page) == ["named", "nothing", "named", "", ""]
+    press(page, "z")
+    assert marks(page) == made
+    press(page, "y")
+    assert names(page)[0] == "→ star"
+    press(page, "z", "Shift+o")
+    assert marks(page) == ["odd", "nothing", "named", "odd", "odd"]
+    press(page, "z")
+    assert marks(page) == made
+    assert len(entries(1)) == 1  # nothing that was stored was taken back for that
+    press(page, "z")
+    page.wait_for_selector(f".toasts >> text=Taken back: put aside, 2 x {HOSTILE}. Y does it again")
+    sheet(page, HOSTILE)
+    assert marks(page) == ["odd", "", ""]
+
+
+def test_a_card_that_is_nothing_is_named_like_any_other(page: Page) -> None:
+    sheet(page, "circle")
+    press(page, "o", "ArrowRight", "x", "/")
+    assert asked(page) == "What shape is this?"
+    page.keyboard.type("heart")
+    press(page, "Enter")
+    assert names(page) == ["◆ odd", "→ heart", "", "", ""]
+
+
 def test_cards_are_found_by_other_words_for_their_class(page: Page) -> None:
     sheet(page, "circle")
     press(page, "/")
@@ -311,7 +365,7 @@ def test_cards_are_found_by_other_words_for_their_class(page: Page) -> None:
 def test_without_a_mark_the_card_that_one_is_on_is_named(page: Page, entries: Entries, item_of: ItemOf) -> None:
     sheet(page, "circle")
     press(page, "ArrowRight")
-    page.get_by_role("button", name="name this …").click()
+    page.get_by_role("button", name="name it").click()
     assert asked(page) == "What shape is this?"
     page.keyboard.type("hea")
     assert page.locator("dialog.name-cards .chooser li").all_inner_texts() == ["heart"]
@@ -1280,6 +1334,33 @@ def test_a_small_box_can_be_seen_and_its_sides_dragged(page: Page, item_of: Item
     assert outlined(page) == pytest.approx([x1 + 10, y1 + 5, x2 + 50, y2 + 5], abs=0.5)
     drag(page, (500, 100, 540, 130))  # elsewhere: another one instead
     assert outlined(page) == pytest.approx([500, 100, 540, 130], abs=2)
+
+
+def test_what_was_answered_is_proposed_again_and_said_to_be_lost_by_a_split(page: Page, entries: Entries, item_of: ItemOf) -> None:
+    one = item_of(sign_id(DRIVE, 1))
+    page.evaluate("(id) => (location.hash = `single/${id}`)", one)
+    shown(page, one)
+    press(page, "3", "Backspace")
+    page.wait_for_selector(".answers >> text=You: star")
+    assert page.locator(".right > .main span").inner_text() == "yes, star"
+    press(page, "Enter", "Backspace")
+    page.wait_for_selector(".answers >> text=You: star")
+    assert [answers([entry]) for entry in entries(2)] == [{one: ("sign", STAR)}] * 2
+    press(page, "Home", "ArrowRight", "s")
+    page.wait_for_selector(".toasts >> text=Split, its answer is taken away")
+    assert page.locator(".right > .main span").inner_text() == "yes, circle"
+
+
+def test_the_zoom_keys_stay_on_the_box_of_a_sign(page: Page, item_of: ItemOf) -> None:
+    page.evaluate("(id) => (location.hash = `single/${id}`)", item_of(sign_id(DRIVE, 1)))
+    shown(page, item_of(sign_id(DRIVE, 1)))
+    page.mouse.move(100, 200)
+    press(page, "0", "+", "+", "+", "+", "+", "+")
+    box, frame = (page.locator(f".single .frame{part}").first.bounding_box() for part in (" .box", ""))
+    assert box is not None
+    assert frame is not None
+    assert box["x"] + box["width"] / 2 == pytest.approx(frame["x"] + frame["width"] / 2, abs=60)
+    assert frame["y"] < box["y"] + box["height"] / 2 < frame["y"] + frame["height"]
 
 
 def test_the_frame_is_zoomed_where_one_looks_and_moved_by_keys_and_mouse(page: Page, entries: Entries, item_of: ItemOf) -> None:

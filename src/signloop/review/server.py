@@ -271,8 +271,10 @@ def _change_routes(desk: Desk, publish: Callable[[], str], reviewer: str) -> API
     router = APIRouter(prefix="/api")
 
     def done(entry: Entry) -> Done:
-        touched = [i for i in touches(desk.state.meant(entry).act) if i in desk.questions.items or i in desk.state.items]
-        return Done(number=entry.number, versions={i: desk.state.version(i) for i in touched}, progress=views.progress(desk))
+        meant = desk.state.meant(entry)
+        touched = [i for i in touches(meant.act) if i in desk.questions.items or i in desk.state.items]
+        versions = {i: desk.state.version(i) for i in touched}
+        return Done(number=entry.number, text=views.in_words(desk, meant), versions=versions, progress=views.progress(desk))
 
     def who(said: str | None, login: str | None) -> str:
         """Return who decides: nobody can do so under another name than that of their login."""

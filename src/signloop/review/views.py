@@ -181,7 +181,7 @@ def history(desk: Desk, before: int | None, size: int) -> list[HistoryRow]:
             annotator=e.annotator,
             seconds=e.seconds,
             act=e.act.act,
-            text=_in_words(desk, e),
+            text=in_words(desk, e),
             items=items_of(e),
             is_undone=e.number in undone and not isinstance(e.act, Undo),
             undone_by=undone.get(e.number),
@@ -213,7 +213,8 @@ def _is_asked(desk: Desk, item_id: str) -> bool:
     return item_id in desk.questions.items or item_id in desk.state.items
 
 
-def _in_words(desk: Desk, entry: Entry) -> str:
+def in_words(desk: Desk, entry: Entry) -> str:
+    """What an entry did, in words."""
     act = entry.act
     if isinstance(act, Undo):
         return f"took back number {act.number}"

@@ -164,9 +164,17 @@ class FrameDetail(_Model):
 
 
 class Done(_Model):
-    """An act that is on the disk; versions of what it touched, and the progress after it."""
+    """An act that is on the disk.
+
+    Attributes:
+        number: of its entry.
+        text: what was done, of an undo what was taken back or done again, in words.
+        versions: of what it touched.
+        progress: after it.
+    """
 
     number: int
+    text: str
     versions: dict[str, int]
     progress: Progress
 

@@ -5,6 +5,8 @@ import { make } from "./dom.js";
 import { isName } from "./marks.js";
 import { className, inFrames, notOne, percent, sureness } from "./words.js";
 
+const SECOND = 0.45; // of the side: how large the second picture is in a copy
+
 /** A place on a sheet. */
 export class Place {
   card = null;
@@ -66,10 +68,12 @@ export class Place {
     this.element.ariaLabel = [sureness(this.card), contrary, missing, said].filter(Boolean).join(", ");
   }
 
-  /** A small copy of its picture. */
+  /** A small copy of its picture, with the second one in a corner. */
   copy(side) {
     const canvas = make("canvas", { width: side, height: side });
-    canvas.getContext("2d").drawImage(this.#image, 0, 0, side, side);
+    const drawing = canvas.getContext("2d");
+    drawing.drawImage(this.#image, 0, 0, side, side);
+    if (this.hasTwo) drawing.drawImage(this.#contrary, side * (1 - SECOND), side * (1 - SECOND), side * SECOND, side * SECOND);
     return canvas;
   }
 

@@ -104,13 +104,14 @@ export class Frame {
     this.#look({ x: 0, y: 0, w: Infinity });
   }
 
-  /** Zoom in by steps (out: less than 0) at a point of the frame; without one at the corrected box, else at the mouse, else in the middle. */
+  /** Zoom in by steps (out: less than 0) at a point of the frame; without one at the box it is about, else at the mouse, else in the middle. */
   zoom(steps, point = null) {
     const factor = STEP ** -steps;
     const { x, y, w, h } = this.#view;
     const middle = { x: x + w / 2, y: y + h / 2 };
-    if (this.#edited && !point) {
-      const [x1, y1, x2, y2] = this.#edited.xyxy;
+    const about = this.#edited ?? this.#marks.find(({ kind }) => kind === "own");
+    if (about && !point) {
+      const [x1, y1, x2, y2] = about.xyxy;
       this.#look({ x: (x1 + x2 - w * factor) / 2, y: (y1 + y2 - h * factor) / 2, w: w * factor });
     } else {
       const at = point ?? (this.#mouse && this.#at(...this.#mouse)) ?? middle;

@@ -102,9 +102,10 @@ async function start() {
   }
 
   async function undo(again) {
+    if (current === views.sheet && current.view.unmark(again)) return;
     const done = await queue.undo(again, clock.take());
     if (!done) return;
-    say(again ? "Done again" : "Taken back; Y does it again");
+    say(again ? `Done again: ${done.text}` : `Taken back: ${done.text}. Y does it again`);
     const [id] = Object.keys(done.versions);
     const detail = id ? await find(`/api/signs/${id}`) : null;
     if (id && !detail && current !== views.report) {
@@ -144,7 +145,7 @@ function showProgress() {
   return ({ signs, signs_open, frames, frames_open, seconds_left }) => {
     bar.max = Math.max(1, signs + frames);
     bar.value = signs - signs_open + frames - frames_open;
-    const left = !(signs_open + frames_open) ? "all done" : seconds_left === null ? "" : `about ${stretch(seconds_left)} left`;
+    const left = !(signs_open + frames_open) ? "all done" : seconds_left === null ? "" : `${stretch(seconds_left)} left`;
     done.textContent = `${signs - signs_open} of ${signs} ${many()} answered`;
     rest.textContent = [`${frames - frames_open} of ${frames} frames searched`, left].filter(Boolean).join(" · ");
   };

@@ -1,26 +1,39 @@
-// Clicks and keys on a sheet enter, which of its cards are marked leaves; marks survive a reload of the page.
+// Clicks and keys on sheets enter, which cards are marked leaves; marks stay until the card is answered, over other sheets, views and a reload.
 
 import { keep, kept, state } from "./state.js";
 
 const WORDS = ["odd", "nothing"];
+const REMEMBERED = 2000; // marks of answered cards, for an undo
 
-/** Marks of the cards on the screen: item -> "odd", "nothing", or the id of the class that it is named. */
+/** Marks of cards: item -> "odd", "nothing", or the id of the class that it is named. */
 export class Marks {
-  #of = new Map();
-  #before = new Map();
+  #of = null; // of cards that are not answered
+  #answered = new Map(); // marks that an undo brings back
+  #ids = []; // of the cards on the screen
+  #past = []; // marks before each step of the person on these cards
+  #future = []; // marks after each step that was taken back
 
-  /** Other cards come: marks that were made on them before a reload or an undo come back. */
+  /** Other cards come: marks that were made on them before come back. */
   begin(ids) {
-    const known = new Map([...this.#before, ...Object.entries(kept("marks", {}))]);
-    this.#of = new Map(ids.filter((id) => isMark(known.get(id))).map((id) => [id, known.get(id)]));
+    this.#of ??= new Map(Object.entries(kept("marks", {})).filter(([, mark]) => isMark(mark)));
+    for (const id of ids) {
+      if (this.#answered.has(id) && !this.#of.has(id)) this.#of.set(id, this.#answered.get(id));
+      this.#answered.delete(id);
+    }
+    this.#ids = ids;
+    this.#past = [];
+    this.#future = [];
     this.#keep();
   }
 
-  /** The cards are answered; an undo brings the marks back. */
+  /** The cards on the screen are answered. */
   end() {
-    this.#before = this.#of;
-    this.#of = new Map();
-    this.#keep();
+    for (const id of this.#ids.filter((one) => this.#of.has(one))) {
+      this.#answered.set(id, this.#of.get(id));
+      this.#of.delete(id);
+    }
+    while (this.#answered.size > REMEMBERED) this.#answered.delete(this.#answered.keys().next().value);
+    this.begin([]);
   }
 
   get(id) {
@@ -33,19 +46,38 @@ export class Marks {
 
   /** What a click does: mark as odd, or take whatever mark there is away. */
   click(id) {
-    this.set(id, this.has(id) ? "" : "odd");
+    this.change([[id, this.has(id) ? "" : "odd"]]);
   }
 
   /** Mark, or take the same mark away; where a card is named, "odd" takes the name away. */
   toggle(id, mark) {
     const now = this.get(id);
-    this.set(id, now === mark || (isName(now) && mark === "odd") ? "" : mark);
+    this.change([[id, now === mark || (isName(now) && mark === "odd") ? "" : mark]]);
   }
 
-  set(id, mark) {
-    if (mark !== "") this.#of.set(id, mark);
-    else this.#of.delete(id);
+  /** Mark some cards, [[item, mark]], in one step that can be taken back. */
+  change(marks) {
+    this.#past.push(marks.map(([id]) => [id, this.get(id)]));
+    this.#future = [];
+    this.set(marks);
+  }
+
+  /** Mark some cards, though not by the person's hand. */
+  set(marks) {
+    for (const [id, mark] of marks) {
+      if (mark !== "") this.#of.set(id, mark);
+      else this.#of.delete(id);
+    }
     this.#keep();
+  }
+
+  /** Take the person's last step on these cards back, or do it again; returns the cards, none if there is no such step. */
+  back(again) {
+    const [from, to] = again ? [this.#future, this.#past] : [this.#past, this.#future];
+    const step = from.pop() ?? [];
+    if (step.length) to.push(step.map(([id]) => [id, this.get(id)]));
+    this.set(step);
+    return step.map(([id]) => id);
   }
 
   #keep() {

@@ -12,6 +12,7 @@ const SIDE = 76; // px of a crop in the row
 export class NamePanel {
   #all = [];
   #chosen = new Set();
+  #together = []; // that get the name together by one key
   #pictures = new Map(); // place -> its button in the row
   #onChosen;
   #title = make("h1");
@@ -32,9 +33,10 @@ export class NamePanel {
     }, true);
   }
 
-  /** Ask what the chosen ones of these places are; the others may be chosen, too. */
-  open(places, chosen) {
+  /** Ask what the chosen ones of these places are; the others may be chosen, too, those of `together` by one key. */
+  open(places, chosen, together) {
     this.#all = places;
+    this.#together = together;
     this.#chosen = new Set(chosen);
     this.#pictures = new Map(places.map((place) => [place, this.#picture(place)]));
     this.#row.replaceChildren(...this.#pictures.values());
@@ -59,10 +61,10 @@ export class NamePanel {
     this.#again();
   }
 
-  /** All of them instead of some, or the first one instead of all. */
+  /** Those that belong together instead of others, or the first one instead of those. */
   #other() {
     if (this.#all.length === 1) return;
-    this.#chosen = new Set(this.#isAll ? this.#all.slice(0, 1) : this.#all);
+    this.#chosen = new Set(this.#isTogether ? this.#all.slice(0, 1) : this.#together);
     this.#again();
   }
 
@@ -71,8 +73,8 @@ export class NamePanel {
     this.#chooser.open(this.#likely);
   }
 
-  get #isAll() {
-    return this.#chosen.size === this.#all.length;
+  get #isTogether() {
+    return this.#chosen.size === this.#together.length && this.#together.every((place) => this.#chosen.has(place));
   }
 
   /** Say which cards get the name. */
@@ -81,7 +83,9 @@ export class NamePanel {
     this.#title.textContent = some > 1 ? `What are these ${some}? All of them get the same name` : `What ${one()} is this?`;
     this.element.setAttribute("aria-label", this.#title.textContent);
     for (const [place, element] of this.#pictures) element.ariaPressed = String(this.#chosen.has(place));
-    const others = this.#isAll ? "/ : only the first one." : `${all - some === 1 ? "The pale one is" : `The ${all - some} pale ones are`} marked odd, too, and ${all - some === 1 ? "gets" : "get"} no name now: click one to add it, / adds all.`;
+    const pale = all - some === 1 ? "The pale one gets no name now: click it to add it" : `The ${all - some} pale ones get no name now: click one to add it`;
+    const way = this.#together.includes(this.#all[0]) ? "adds all that are marked odd" : "names all that are marked odd instead";
+    const others = this.#isTogether ? "/ : only the first one." : `${pale}, / ${way}.`;
     const ways = this.#likely.length ? "The likeliest classes come first: Enter takes the first, ↑ ↓ go to another; or type a name." : "Type a name, Enter takes the first class that fits.";
     this.#words.textContent = `${all > 1 ? `${others} ` : ""}${ways} Escape names nothing.`;
   }

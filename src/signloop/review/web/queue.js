@@ -105,7 +105,7 @@ export class Queue {
     const isIt = (row) => row.number > job.after && row.annotator === job.reviewer && row.act === job.act.act && !row.is_undone;
     const row = (await get("/api/history?size=100")).find((one) => isIt(one) && one.items.sort().join() === items);
     if (!row) return null;
-    return { number: row.number, versions: Object.fromEntries(row.items.map((id) => [id, row.number])), progress: await get("/api/progress") };
+    return { number: row.number, text: row.text, versions: Object.fromEntries(row.items.map((id) => [id, row.number])), progress: await get("/api/progress") };
   }
 
   #settle(job, done) {

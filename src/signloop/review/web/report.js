@@ -137,7 +137,7 @@ const line = () => make("tr", { className: "line" }, make("td", { colSpan: 6, te
 
 function sentences(quality) {
   const { decided, corrected, caught, planted, agreed, repeats } = quality;
-  const beside = [planted + repeats && `${planted + repeats} checks (below)`, quality.added && `${quality.added} that you drew`].filter(Boolean);
+  const beside = [planted + repeats && `${planted + repeats} ${planted + repeats === 1 ? "check" : "checks"} (below)`, quality.added && `${quality.added} that you drew`].filter(Boolean);
   const sure = ([low, high]) => `With 95 % certainty, ${percent(low)} to ${percent(high)} in the long run.`;
   const number = (value) => String(value < 100 ? Math.round(value * 10) / 10 : Math.round(value));
   const [each, left] = [quality.seconds_per_sign, quality.mistakes_left_bounds];

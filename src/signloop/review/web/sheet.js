@@ -39,7 +39,7 @@ export class SheetView {
   #accept = button("", "Enter", () => this.#answer(), "main");
   #allOdd = button("all odd", "⇧O", () => this.#rest("odd"));
   #allNothing = button(`rest: ${notOne()}`, "⇧X", () => this.#rest("nothing"));
-  #name = button("name this …", "/", () => this.#ask());
+  #name = button("name it", "/", () => this.#ask());
   #facts = make("p", { className: "facts" });
   #empty = make("div", { className: "empty", hidden: true });
   #sheet = undefined; // its name
@@ -92,7 +92,9 @@ export class SheetView {
     await this.#shared.queue.idle();
     await this.#sheets.load();
     if (turn !== this.#turn) return;
-    for (const one of this.#sheets.has(id) ? [id] : this.#sheets.after(undefined)) {
+    const open = this.#sheets.after(undefined);
+    const last = open.filter((one) => one === this.#sheet); // the person comes back to it
+    for (const one of this.#sheets.has(id) ? [id] : new Set([...last, ...open])) {
       const cards = await this.#read(one, []);
       if (turn !== this.#turn) return;
       if (cards.length || one === id) return this.#show(this.#sheetOf(one, cards));
@@ -104,6 +106,15 @@ export class SheetView {
     this.#begin();
     this.#peek.leave();
     this.#naming.close();
+  }
+
+  /** Take the last mark on this sheet back, or make it again; false if there is none. */
+  unmark(again) {
+    const ids = this.#marks.back(again);
+    const changed = this.#places.filter((place) => ids.includes(place.card?.item_id));
+    for (const place of changed) this.#tell(place);
+    if (changed.length) this.#point(this.#places.indexOf(changed[0]));
+    return changed.length > 0;
   }
 
   /** Something was taken back or done again: show where. */
@@ -361,7 +372,7 @@ export class SheetView {
   /** Show a card's mark; one without a picture cannot be accepted unseen. */
   #tell(place) {
     const { item_id } = place.card;
-    if (place.isMissing && !this.#marks.has(item_id)) this.#marks.set(item_id, "odd");
+    if (place.isMissing && !this.#marks.has(item_id)) this.#marks.set([[item_id, "odd"]]);
     place.mark(this.#marks.get(item_id), this.#sheet === UNKNOWN ? "picked" : "odd");
     this.#count();
   }
@@ -378,32 +389,33 @@ export class SheetView {
   }
 
   #rest(mark) {
-    this.#cards.forEach((card, k) => {
-      if (!this.#marks.has(card.item_id)) this.#marks.set(card.item_id, mark);
-      this.#tell(this.#places[k]);
-    });
+    this.#change(this.#places.slice(0, this.#cards.length).filter(({ card }) => !this.#marks.has(card.item_id)), () => mark);
   }
 
-  /** Ask what the card is that the person is on; where none has a class, or it is nothing, all that are odd. None that has not been seen. */
+  /** Ask what the card is that the person is on; where none has a class, all that are picked. None that has not been seen. */
   #ask() {
     if (!this.#cards.length) return;
     const at = this.#places[this.#at];
     const odd = this.#places.slice(0, this.#cards.length).filter(({ card }) => this.#marks.get(card.item_id) === "odd");
     const marked = odd.filter((place) => place.isShown);
-    const isAll = marked.length > 0 && (this.#sheet === UNKNOWN || this.#marks.get(at.card.item_id) === "nothing");
+    const isAll = marked.length > 0 && this.#sheet === UNKNOWN;
     const places = isAll ? marked : [at, ...marked.filter((place) => place !== at)].filter((place) => place.isShown);
     if (!places.length || !(isAll || at.isShown)) return say("What has no picture here cannot be named yet", true);
     this.#peek.leave();
     this.#point(this.#at); // where the keyboard comes back to
-    this.#naming.open(places, isAll ? places : [at]);
+    const together = this.#marks.get(at.card.item_id) === "nothing" && marked.length ? marked : places;
+    this.#naming.open(places, isAll ? places : [at], together);
   }
 
   /** Cards are of a class, as the person says; that which is proposed is no other name. */
   #named(id, places) {
-    for (const place of places) {
-      this.#marks.set(place.card.item_id, id === place.card.class_id ? "" : id);
-      this.#tell(place);
-    }
+    this.#change(places, ({ card }) => (id === card.class_id ? "" : id));
+  }
+
+  /** Mark some cards in one step. */
+  #change(places, markOf) {
+    this.#marks.change(places.map((place) => [place.card.item_id, markOf(place)]));
+    for (const place of places) this.#tell(place);
   }
 
   #point(k) {
@@ -425,6 +437,7 @@ export class SheetView {
     if (!card) return;
     const two = make("strong", { className: "two", textContent: `Two pictures at two times: not the same ${one()} in both? Then O. ` });
     this.#facts.replaceChildren(...(hasTwo && this.#sheet !== UNKNOWN ? [two] : []), `${origin(card)} · ${card.reason}`);
+    this.#facts.title = this.#facts.textContent; // a long one is cut
   }
 
   #walk(key) {

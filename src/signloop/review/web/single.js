@@ -11,7 +11,7 @@ import { MergePanel } from "./merge.js";
 import { frame, loadFrame } from "./pictures.js";
 import { Proposals } from "./proposals.js";
 import { newId } from "./queue.js";
-import { keep, kept } from "./state.js";
+import { keep, kept, reviewer } from "./state.js";
 import { hush, say } from "./toast.js";
 import { className, many, notOne, one, origin, person, verdict, when } from "./words.js";
 
@@ -160,8 +160,9 @@ export class SingleView {
   }
 
   #words({ card, classes, boxes }) {
-    const unknown = card.class_id === null;
-    const name = make("strong", { textContent: className(card.class_id) });
+    const proposed = this.#proposed;
+    const unknown = proposed === null;
+    const name = make("strong", { textContent: className(proposed) });
     const pictures = boxes.filter((box) => box.stored).length;
     const where = pictures > 1 ? ` in all ${pictures} pictures?` : "?";
     this.#ask(...(unknown ? [`What ${one()} is this${where}`] : ["Is this ", name, where]));
@@ -169,10 +170,16 @@ export class SingleView {
     const given = answers.map((answer) => `${person(answer.annotator)}: ${verdict(answer)} (${when(answer.at)})`);
     this.#later.firstElementChild.textContent = given.length ? "go on" : "later";
     this.#answers.textContent = given.length ? `Answered already. ${given.join("; ")}` : "";
-    this.#accept.firstElementChild.textContent = unknown ? "press 1–5, or / to search" : `yes, ${className(card.class_id)}`;
+    this.#accept.firstElementChild.textContent = unknown ? "press 1–5, or / to search" : `yes, ${className(proposed)}`;
     this.#accept.disabled = unknown;
-    this.#proposals.show(classes, card.class_id);
+    this.#proposals.show(classes, proposed);
     this.#chooser.clear();
+  }
+
+  /** The class that Enter gives: as the person has answered already, else as the models say; null if nobody knows. */
+  get #proposed() {
+    const { class_id, answers } = this.#now.card;
+    return answers.find((one) => one.annotator === reviewer() && one.verdict === "sign")?.class_id ?? class_id;
   }
 
   /** Set the title; a long name in it is cut. */
@@ -186,6 +193,7 @@ export class SingleView {
     const { card, width, height } = this.#now;
     const { box } = this.#strip;
     this.#facts.textContent = `${origin(box ? { ...card, time_s: box.time_s } : card)} · ${card.reason}`;
+    this.#facts.title = this.#facts.textContent; // a long one is cut
     const marks = box ? [{ xyxy: box.xyxy, kind: "own" }] : [];
     this.#frame.show(box ? frame(card.recording_id, box.index) : null, width, height, marks, `${className(card.class_id)} in ${origin(card)}`);
     if (box) this.#frame.zoomTo(box.xyxy);
@@ -210,8 +218,8 @@ export class SingleView {
 
   #propose() {
     if (!this.#now) return this.#empty.hidden ? undefined : this.#shared.go("sweep"); // or the next one is on its way
-    if (this.#now.card.class_id === null) say("No class is proposed: press 1 to 5, or / to search by name", true);
-    else this.#sign(this.#now.card.class_id);
+    if (this.#proposed === null) say("No class is proposed: press 1 to 5, or / to search by name", true);
+    else this.#sign(this.#proposed);
   }
 
   #answer(verdict, classId = null) {
@@ -315,7 +323,7 @@ export class SingleView {
   async #split() {
     const { box } = this.#strip;
     if (!this.#now || !box || this.#isFixing()) return;
-    const { item_id, version } = this.#now.card;
+    const { item_id, version, answers } = this.#now.card;
     if (box.index === this.#now.boxes[0].index) return say(`Choose the first picture of the other ${one()}: with → go to a later one`, true);
     const act = { act: "split", item_id, index: box.index, new_id: newId() };
     if (!(await this.#shared.queue.act(act, { [item_id]: version }, this.#shared.clock.take()))) return;
@@ -324,7 +332,8 @@ export class SingleView {
       this.#lane.next.unshift(other);
       this.#parts += 1;
     }
-    this.#again(item_id, `Split: this is the first part; the second one comes next`);
+    const lost = answers.some(({ verdict }) => verdict !== "odd") ? ", its answer is taken away" : "";
+    this.#again(item_id, `Split${lost}: this is the first part; the second one comes next`);
   }
 
   /** Let the person choose what is the same thing. */

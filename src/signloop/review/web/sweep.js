@@ -35,6 +35,7 @@ export class SweepView {
   #facts = make("p", { className: "facts" });
   #done = button("", "Enter", () => this.#enter(), "main");
   #release = button("", "Esc", () => this.#drop());
+  #unsure = button("", "U", () => this.#cannotTell());
   #later = button("", "N", () => this.#skip());
   #hint = make("p");
   #counts = make("p", { className: "counts" });
@@ -55,7 +56,7 @@ export class SweepView {
     const buttons = [
       button("mark a box", "B", () => this.#drawn(this.#frame.middle())),
       this.#release,
-      button("cannot tell", "U", () => this.#cannotTell()),
+      this.#unsure,
       this.#later,
       button("back", "⌫", () => this.#goBack()),
     ];
@@ -170,6 +171,7 @@ export class SweepView {
     const open = this.#open.length ? ` (the frame counts once those with ? are answered)` : "";
     const facts = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box${open} · ${reason}`;
     this.#facts.replaceChildren(...(said.length ? [make("strong", { textContent: said.join("; ") }), " · "] : []), facts);
+    this.#facts.title = this.#facts.textContent; // a long one is cut
     const [title, hint, act] = this.#asked();
     this.#title.replaceChildren(...title);
     this.#title.title = this.#title.textContent; // a long name is cut
@@ -177,6 +179,7 @@ export class SweepView {
     this.#done.firstElementChild.textContent = act;
     this.#done.disabled = this.#frame.edited !== null || this.#chosen?.is_asked === false;
     this.#release.firstElementChild.textContent = this.#chosen ? "let it go" : "remove box";
+    this.#unsure.firstElementChild.textContent = this.#frame.edited ? UNTOLD : "cannot tell if any";
     this.#later.firstElementChild.textContent = said.length ? "go on" : "later";
     this.#proposals.show(this.#keys.map((class_id) => ({ class_id })), null);
     for (const { element } of [this.#proposals, this.#chooser]) element.classList.toggle("none", this.#chosen !== null); // it is named by itself
