@@ -195,7 +195,7 @@ export class SweepView {
     const { is_asked, decided } = this.#chosen;
     const name = make("strong", { textContent: nameIn(this.#chosen) });
     if (!is_asked) return [[name, ", decided in an earlier round"], "It is not asked again. E: the next box.", "decided earlier"];
-    const hint = "Wrong box or name? Say so one by one: your answer brings you back here. E: the next box.";
+    const hint = "Wrong box or name? Say so one by one; your answer leads back. E: the next box.";
     return [[name, `, ${decided ? "decided" : "not decided yet"}`], hint, "open it one by one"];
   }
 
