@@ -234,10 +234,11 @@ def test_a_card_is_named_by_itself_and_with_the_other_odd_ones_only_if_that_is_s
     assert in_row(page) == ["true", "false", "false"]
     page.locator("dialog.name-cards .row button").nth(2).click()
     assert (asked(page), in_row(page)) == ("What are these 2? All of them get the same name", ["true", "false", "true"])
+    page.keyboard.type("moon")
     page.locator("dialog.name-cards .row button").nth(0).click()
     page.locator("dialog.name-cards .row button").nth(2).click()  # the last one stays
     assert (asked(page), in_row(page)) == ("What shape is this?", ["false", "false", "true"])
-    page.keyboard.type("moon")
+    assert page.locator("dialog.name-cards input").input_value() == "moon"  # what was typed stays
     press(page, "Enter")
     assert names(page) == ["", "◆ odd", "", "→ moon", "◆ odd"]
 
@@ -260,7 +261,7 @@ def test_a_card_of_which_the_models_see_two_things_shows_both(page: Page, entrie
     red, green, blue, _ = seconds.nth(1).evaluate(pictured)
     assert (abs(red - 60) < 20, abs(green - 180) < 20, abs(blue - 60) < 20) == (True, True, True)  # DRIVE's sign 0001
     press(page, "ArrowRight")
-    assert page.locator("section.sheet .facts").inner_text().startswith("Two pictures at two times: not the same shape in both? Then O.")
+    assert page.locator("section.sheet .facts").inner_text().startswith("Two pictures at two times: not the same shape in both? Then O; ")
     press(page, "ArrowRight")
     assert "Two pictures" not in page.locator("section.sheet .facts").inner_text()
     press(page, "Enter")

@@ -35,7 +35,7 @@ class Progress:
 
     Attributes:
         signs, signs_open: asked in all, and not decided yet. Planted ones and repeats count from the start, so that nothing grows when a
-            repeat comes up, and nobody can tell them apart; a repeat that will not come up any more is no longer open.
+            repeat comes up, and nobody can tell them apart; what was merged into another, or will not come up any more, does not count.
         waiting: of the open ones, those that wait on sheets, with the repeats of these; the others wait to be looked at by themselves.
         frames, frames_open: to be searched in all, and not searched yet.
         odd: signs that a person put aside, to be looked at by themselves.
@@ -117,7 +117,7 @@ class Desk:
         for entry in self._log.entries:
             self._clock(entry)
         self._asked, self._open, self._odd = _Tally(), _Tally(), _Tally()
-        self._unasked, self._later = set(self._first_of), set(self._first_of)  # repeats; those of them that will come up
+        self._later = set(self._first_of)  # repeats that will come up
         for question in items:
             if question.kind in ("sign", "planted"):
                 self._asked.put(question.item_id, self._sheet_of[question.item_id], True)
@@ -259,7 +259,7 @@ class Desk:
             waiting = signs_open - odd - made - behind
             left = {"sheet": waiting, "single": signs_open - waiting, "frame": frames_open}
             return Progress(
-                len(self._asked.members) + len(self._unasked),
+                len(self._asked.members) + len(self._later),
                 signs_open,
                 waiting,
                 len(self._frames),
@@ -424,12 +424,11 @@ class Desk:
                 self._made.pop(item_id, None)  # its making was taken back
             is_asked = self._is_known(item_id) and self._is_asked(item_id)
             if item_id in self._first_of:
-                (self._unasked.discard if is_asked else self._unasked.add)(item_id)
                 (self._later.add if not is_asked and self._is_whole(item_id) else self._later.discard)(item_id)
             item = self.state.item(item_id) if is_asked else None
             is_open = item is not None and item.merged_into is None and not self.answers(item_id)
             sheet = self.sheet_of(item_id) if is_asked else None
-            self._asked.put(item_id, sheet, is_asked)
+            self._asked.put(item_id, sheet, item is not None and item.merged_into is None)
             self._open.put(item_id, sheet, is_open)
             self._odd.put(item_id, sheet, is_open and item is not None and bool(item.answers))
 

@@ -39,18 +39,18 @@ export class Chooser {
 
   /** Let the person type. `likely`: [{class_id, confidence}], shown first as long as nothing is typed. */
   open(likely = []) {
+    this.clear();
+    this.again(likely);
+  }
+
+  /** Let the person type on; what was typed stays. */
+  again(likely) {
     this.#first = likely.map((one) => one.class_id);
     const sure = new Map(likely.map((one) => [one.class_id, percent(one.confidence)]));
     for (const row of this.#rows) row.sure.textContent = sure.get(row.id) ?? "";
-    this.clear();
     this.#filter();
     this.#input.focus();
     this.#point(this.#shown[0]);
-  }
-
-  /** Let the person type on. */
-  again() {
-    this.#input.focus();
   }
 
   /** Forget what was typed. */

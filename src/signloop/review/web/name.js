@@ -24,7 +24,7 @@ export class NamePanel {
   constructor(onChosen) {
     this.#onChosen = onChosen;
     // After a click beside the field the keyboard goes there again: a name may begin with any letter or digit.
-    addEventListener("keydown", (event) => this.element.open && !event.target.matches("input") && event.key.length === 1 && event.key !== " " && this.#chooser.again());
+    addEventListener("keydown", (event) => this.element.open && !event.target.matches("input") && event.key.length === 1 && event.key !== " " && this.#chooser.again(this.#likely));
     this.element.addEventListener("keydown", (event) => {
       if (event.key !== "/" || event.target.value) return; // in a name that is being typed it is a letter
       event.preventDefault();
@@ -70,7 +70,7 @@ export class NamePanel {
 
   #again() {
     this.#tell();
-    this.#chooser.open(this.#likely);
+    this.#chooser.again(this.#likely);
   }
 
   get #isTogether() {

@@ -435,7 +435,7 @@ export class SheetView {
   #inform() {
     const { card, hasTwo } = this.#places[this.#at];
     if (!card) return;
-    const two = make("strong", { className: "two", textContent: `Two pictures at two times: not the same ${one()} in both? Then O. ` });
+    const two = make("strong", { className: "two", textContent: `Two pictures at two times: not the same ${one()} in both? Then O; no ${one()} in either: X. ` });
     this.#facts.replaceChildren(...(hasTwo && this.#sheet !== UNKNOWN ? [two] : []), `${origin(card)} · ${card.reason}`);
     this.#facts.title = this.#facts.textContent; // a long one is cut
   }
