@@ -159,7 +159,7 @@ const nearest = (boxes, index) => {
 const sideOf = (number) => Math.max(SMALLEST, Math.min(LARGEST, Math.floor(WIDTH / number) - ROOM));
 const TOLD = {
   "another?": "The models see something else in this one.",
-  "at the edge": "Partly out of view: if it is still the same, a box around the part in sight is right.",
+  "at the edge": "Partly out of view: right if it is still the same.",
   "unsure box": "This box may be wrong: D takes it off, E also all later ones.",
 };
 const range = (from, to) => (from === to ? `${from}` : `${from}–${to}`);

@@ -168,8 +168,8 @@ export class SweepView {
   #words() {
     const { recording, time_s, reason, signs, searched } = this.#now;
     const said = searched.map(({ annotator, complete }) => `${person(annotator)} ${complete ? "said: nothing is missing" : "left it incomplete"}`);
-    const open = this.#open.length ? ` (the frame counts once those with ? are answered)` : "";
-    const facts = `${recording}, ${moment(time_s)} · ${count(signs.length)} with a box${open} · ${reason}`;
+    const open = this.#open.length ? " (it counts once no ? is left)" : "";
+    const facts = `${recording}, ${moment(time_s)} · ${reason} · ${count(signs.length)} with a box${open}`;
     this.#facts.replaceChildren(...(said.length ? [make("strong", { textContent: said.join("; ") }), " · "] : []), facts);
     this.#facts.title = this.#facts.textContent; // a long one is cut
     const [title, hint, act] = this.#asked();
