@@ -179,7 +179,7 @@ export class SweepView {
     this.#done.firstElementChild.textContent = act;
     this.#done.disabled = this.#frame.edited !== null || this.#chosen?.is_asked === false;
     this.#release.firstElementChild.textContent = this.#chosen ? "let it go" : "remove box";
-    this.#unsure.firstElementChild.textContent = this.#frame.edited ? UNTOLD : "cannot tell if any";
+    this.#unsure.firstElementChild.textContent = this.#frame.edited ? "cannot name it" : "cannot tell";
     this.#later.firstElementChild.textContent = said.length ? "go on" : "later";
     this.#proposals.show(this.#keys.map((class_id) => ({ class_id })), null);
     for (const { element } of [this.#proposals, this.#chooser]) element.classList.toggle("none", this.#chosen !== null); // it is named by itself
