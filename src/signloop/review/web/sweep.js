@@ -35,7 +35,6 @@ export class SweepView {
   #facts = make("p", { className: "facts" });
   #done = button("", "Enter", () => this.#enter(), "main");
   #release = button("", "Esc", () => this.#drop());
-  #unsure = button("", "U", () => this.#cannotTell());
   #later = button("", "N", () => this.#skip());
   #hint = make("p");
   #counts = make("p", { className: "counts" });
@@ -56,7 +55,7 @@ export class SweepView {
     const buttons = [
       button("mark a box", "B", () => this.#drawn(this.#frame.middle())),
       this.#release,
-      this.#unsure,
+      button("cannot tell", "U", () => this.#cannotTell()),
       this.#later,
       button("back", "⌫", () => this.#goBack()),
     ];
@@ -179,7 +178,6 @@ export class SweepView {
     this.#done.firstElementChild.textContent = act;
     this.#done.disabled = this.#frame.edited !== null || this.#chosen?.is_asked === false;
     this.#release.firstElementChild.textContent = this.#chosen ? "let it go" : "remove box";
-    this.#unsure.firstElementChild.textContent = this.#frame.edited ? "cannot name it" : "cannot tell";
     this.#later.firstElementChild.textContent = said.length ? "go on" : "later";
     this.#proposals.show(this.#keys.map((class_id) => ({ class_id })), null);
     for (const { element } of [this.#proposals, this.#chooser]) element.classList.toggle("none", this.#chosen !== null); // it is named by itself
@@ -187,7 +185,7 @@ export class SweepView {
 
   /** The question, what to do about it, and what the main button does. */
   #asked() {
-    if (this.#frame.edited) return [[`What ${one()} is in the box?`], "Name it: 1–5, or / to search. Drag its sides to fit.", "name the box first"];
+    if (this.#frame.edited) return [[`What ${one()} is in the box?`], "Name it: 1–5, / to search, U if you cannot tell. Drag its sides to fit.", "name the box first"];
     if (!this.#chosen) {
       const act = this.#isSaid(true) ? "go on: nothing is missing" : "nothing is missing";
       return [[`Is any ${one()} without a box here?`], "One is missing? Drag a box around it. A box is wrong? Click it, or press E.", act];
