@@ -262,6 +262,9 @@ def test_a_card_of_which_the_models_see_two_things_shows_both(page: Page, entrie
     assert (abs(red - 60) < 20, abs(green - 180) < 20, abs(blue - 60) < 20) == (True, True, True)  # DRIVE's sign 0001
     press(page, "ArrowRight")
     assert page.locator("section.sheet .facts").inner_text().startswith("Two pictures at two times: not the same shape in both? Then O; ")
+    press(page, "/")
+    assert page.locator("dialog.name-cards p").first.inner_text().startswith("A second picture shows another shape? Then Escape, and O. ")
+    press(page, "Escape")
     press(page, "ArrowRight")
     assert "Two pictures" not in page.locator("section.sheet .facts").inner_text()
     press(page, "Enter")
@@ -557,6 +560,9 @@ def test_a_box_is_fixed_by_keys(page: Page, entries: Entries, item_of: ItemOf) -
     item_id = item_of(sign_id(DRIVE, 8))
     go(page, "single")
     shown(page, item_id)
+    press(page, "b", "Enter")
+    page.wait_for_selector(".toasts >> text=The box is as it was")
+    assert entries() == []
     press(page, "b", "ArrowRight", "Escape")
     title(page, "What shape is this")
     press(page, "b", "1", "n", "s", "Backspace")  # nothing else is done as long as the box is being fixed

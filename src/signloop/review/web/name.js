@@ -87,7 +87,8 @@ export class NamePanel {
     const way = this.#together.includes(this.#all[0]) ? "adds all that are marked odd" : "names all that are marked odd instead";
     const others = this.#isTogether ? "/ : only the first one." : `${pale}, / ${way}.`;
     const ways = this.#likely.length ? "The likeliest classes come first: Enter takes the first, ↑ ↓ go to another; or type a name." : "Type a name, Enter takes the first class that fits.";
-    this.#words.textContent = `${all > 1 ? `${others} ` : ""}${ways} Escape names nothing.`;
+    const two = [...this.#chosen].some((place) => place.hasTwo) ? `A second picture shows another ${one()}? Then Escape, and O. ` : "";
+    this.#words.textContent = `${two}${all > 1 ? `${others} ` : ""}${ways} Escape names nothing.`;
   }
 
   get #likely() {

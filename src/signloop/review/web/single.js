@@ -281,6 +281,11 @@ export class SingleView {
     if (!this.#now) return;
     const { item_id, version } = this.#now.card;
     const { box } = this.#strip;
+    const isSame = this.#frame.edited.every((side, k) => Math.abs(side - box.xyxy[k]) < 0.01); // px
+    if (isSame) {
+      this.#show(this.#now, box.index);
+      return say("The box is as it was");
+    }
     box.xyxy = this.#frame.edited;
     const act = { act: "fix", item_id, index: box.index, xyxy: box.xyxy };
     const done = this.#shared.queue.act(act, { [item_id]: version }, this.#shared.clock.take());

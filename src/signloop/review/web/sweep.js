@@ -167,7 +167,7 @@ export class SweepView {
   #words() {
     const { recording, time_s, reason, signs, searched } = this.#now;
     const said = searched.map(({ annotator, complete }) => `${person(annotator)} ${complete ? "said: nothing is missing" : "left it incomplete"}`);
-    const open = this.#open.length ? " (it counts once no ? is left)" : "";
+    const open = this.#open.length ? " (complete once no ? is left)" : "";
     const facts = `${recording}, ${moment(time_s)} · ${reason} · ${count(signs.length)} with a box${open}`;
     this.#facts.replaceChildren(...(said.length ? [make("strong", { textContent: said.join("; ") }), " · "] : []), facts);
     this.#facts.title = this.#facts.textContent; // a long one is cut
