@@ -57,9 +57,11 @@ export class Marks {
 
   /** Mark some cards, [[item, mark]], in one step that can be taken back. */
   change(marks) {
-    this.#past.push(marks.map(([id]) => [id, this.get(id)]));
+    const others = marks.filter(([id, mark]) => mark !== this.get(id));
+    if (!others.length) return; // a step that changes nothing would be taken back for nothing
+    this.#past.push(others.map(([id]) => [id, this.get(id)]));
     this.#future = [];
-    this.set(marks);
+    this.set(others);
   }
 
   /** Mark some cards, though not by the person's hand. */
