@@ -21,8 +21,9 @@ export class Marks {
       this.#answered.delete(id);
     }
     this.#ids = ids;
-    this.#past = [];
-    this.#future = [];
+    const isHere = (step) => step.every(([id]) => ids.includes(id)); // the same cards may have been read anew
+    this.#past = this.#past.filter(isHere);
+    this.#future = this.#future.filter(isHere);
     this.#keep();
   }
 
