@@ -170,8 +170,8 @@ def test_trained_on_shapes_the_networks_find_and_name_shapes(loop: tuple[Loop, d
     params = Params.model_validate({**world.params.model_dump(), "detector": detector, "classifier": classifier, "train": budgets})
     world.assemble()
     models = world.data / "models"
-    learn_detector(world.data / "truth", params, models / "detector", silent)
-    learn_classifier(world.data / "truth", params, models / "classifier", silent)
+    learn_detector(world.data / "truth", params, models / "detector", models / "mistakes", silent)
+    learn_classifier(world.data / "truth", params, models / "classifier", models / "mistakes", silent)
     write_bundle(models / "detector", models / "classifier", {"temperature": 1.0}, world.data / "candidate")
     runtime = TorchRuntime(read_bundle(world.data / "candidate"), torch.device("cpu"))
     found, _ = predict_recordings(runtime, world.data / "recordings", parse_truth(truth), params.prelabel, None, silent)

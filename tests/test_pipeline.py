@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(600)  # the first test of the story waits for a
 
 ROOT = Path(__file__).parents[1]
 MakeFilms = Callable[..., dict[str, Any]]
-ALL = ["extract", "assemble", "train@detector", "train@classifier", "bundle", "evaluate", "promote", "prelabel", "queue"]
+ALL = ["extract", "assemble", "train-detector", "train-classifier", "bundle", "evaluate", "promote", "prelabel", "queue"]
 BUDGET = ["train.detector.steps=20", "train.detector.validate_every=20", "train.classifier.steps=10", "train.classifier.validate_every=10"]
 NETWORKS = ["detector.batch=4", "detector.input_scale=0.5", "detector.max_boxes=3", "detector.min_score=0.01", "classifier.weights=none"]
 PROPOSE_ALL = ["detector.nms_iou=0.3", "prelabel.start_score=0.02", "prelabel.keep_score=0.02", "prelabel.min_boxes=1"]
@@ -288,12 +288,12 @@ def test_straight_after_all_is_up_to_date_but_the_look_at_the_alias(again: Check
 @pytest.mark.parametrize(
     ("file", "runs", "rests"),
     [
-        ("src/signloop/models/fit.py", {"train@detector", "train@classifier", "bundle", "evaluate", "prelabel"}, {"extract", "assemble"}),
-        ("src/signloop/frames/sampling.py", {"extract", "assemble", "evaluate", "prelabel"}, {"train@detector", "train@classifier"}),
+        ("src/signloop/models/fit.py", {"train-detector", "train-classifier", "bundle", "evaluate", "prelabel"}, {"extract", "assemble"}),
+        ("src/signloop/frames/sampling.py", {"extract", "assemble", "evaluate", "prelabel"}, {"train-detector", "train-classifier"}),
         (
             "src/signloop/prelabel/track.py",
             {"evaluate", "prelabel"},
-            {"extract", "assemble", "train@detector", "train@classifier", "bundle"},
+            {"extract", "assemble", "train-detector", "train-classifier", "bundle"},
         ),
         ("src/signloop/review/queue.py", {"queue"}, set(ALL) - {"queue", "promote"}),
         ("src/signloop/review/export.py", set(), set(ALL) - {"promote"}),
@@ -319,8 +319,8 @@ def test_a_parameter_runs_its_stages_and_no_other(again: Checkout) -> None:
         would = again.repro("--dry")[0]
     finally:
         (again.root / "params.yaml").write_bytes(before)
-    assert "train@classifier" in would
-    assert not {"extract", "assemble", "train@detector", "prelabel", "queue"} & set(would)
+    assert "train-classifier" in would
+    assert not {"extract", "assemble", "train-detector", "prelabel", "queue"} & set(would)
 
 
 def test_a_new_recording_trains_nothing(grown: Checkout) -> None:
@@ -382,7 +382,7 @@ def test_two_at_once_and_an_orphan_are_told_clearly(killed: Checkout) -> None:
 
 
 def test_after_a_kill_the_next_run_is_right_and_keeps_what_was_finished(second: Checkout) -> None:
-    assert second.notes["second"] == ["train@detector", "train@classifier", "bundle", "evaluate", "promote"]
+    assert second.notes["second"] == ["train-detector", "train-classifier", "bundle", "evaluate", "promote"]
     assert second.notes["second, the rest"] == ["promote", "prelabel", "queue"]
     assert not second.pids("train")
 

@@ -29,6 +29,7 @@ DATA = Data(
     import_margin=0.1,
     min_side_px=6.0,
     background_per_frame=2,
+    mistakes_per_frame=0,
     frames_per_sign=2,
     max_skipped=0.5,
 )

@@ -122,6 +122,14 @@ def truth_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mistakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a detector leaves that makes no mistake: an empty table."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    tables.write(folder / "crops.parquet", "crops", tables.from_rows("crops", []))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def networks(tmp_path_factory: pytest.TempPathFactory, fast: Params) -> Path:
     """Two untrained networks, written as a training writes them."""
     folder = tmp_path_factory.mktemp("networks")

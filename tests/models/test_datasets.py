@@ -150,7 +150,7 @@ def test_nothing_to_learn_from_is_said(fast: Params, taxonomy: Taxonomy) -> None
 
 
 def test_crops_carry_positions_in_the_taxonomy(truth_folder: Path, taxonomy: Taxonomy) -> None:
-    crops = crop_truths(truth_folder, tables.read(truth_folder / "crops.parquet", "crops"), taxonomy, "train")
+    crops = crop_truths([truth_folder], taxonomy, "train")
     assert sorted(set(crops.labels.tolist())) == [0, 1, 2, 3]  # 3 is "not an object"
     height, width = crops.images[0].shape[:2]
     x1, y1, x2, y2 = crops.box(0)
@@ -160,7 +160,7 @@ def test_crops_carry_positions_in_the_taxonomy(truth_folder: Path, taxonomy: Tax
 
 def test_a_mirrored_crop_gets_the_mirrored_class(truth_folder: Path, fast: Params, taxonomy: Taxonomy) -> None:
     """Arrows point to the dark side after cutting, so the picture itself tells which class the label must be."""
-    crops = crop_truths(truth_folder, tables.read(truth_folder / "crops.parquet", "crops"), taxonomy, "train")
+    crops = crop_truths([truth_folder], taxonomy, "train")
     plain = fast.classifier.model_copy(update={"mirror": 1.0, "exposure": 0.0, "blur": 0.0, "shift": 0.0})
     data = ClassificationCrops(crops, plain, taxonomy, 200, seed=0)
     data.light = A.Compose([])

@@ -10,6 +10,7 @@ from signloop.core.params import Params
 from signloop.frames.images import read_image
 from signloop.models.bundle import read_classifier, read_detector
 from signloop.models.classifier import logits
+from signloop.models.datasets import crop_truths
 from signloop.models.detector import detect
 from signloop.models.learn import learn_classifier, learn_detector, spread
 
@@ -25,7 +26,7 @@ def _longer(params: Params, name: str, steps: int, **changes: object) -> Params:
 
 def test_the_detector_learns_to_find_the_shapes(truth_folder: Path, fast: Params, tmp_path: Path) -> None:
     params = _longer(fast, "detector", 120, batch=4, crop_px=96, scale_min=0.8, scale_max=1.3, exposure=0.1, ema=0.9)
-    metrics = learn_detector(truth_folder, params, tmp_path, silent)
+    metrics = learn_detector(truth_folder, params, tmp_path, tmp_path / "mistakes", silent)
     assert metrics["val_ap50"] > 0.3
     network, cfg = read_detector(tmp_path)
     image = read_image(next((truth_folder / "frames").rglob("*.png")))
@@ -34,11 +35,14 @@ def test_the_detector_learns_to_find_the_shapes(truth_folder: Path, fast: Params
     assert history["metrics"] == metrics
     assert [row["step"] for row in history["rows"]] == [60, 120]
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"precision_recall.png", "worst_and_best.png"}
+    crops = crop_truths([tmp_path / "mistakes"], params.taxonomy, "train")
+    assert len(crops)
+    assert set(crops.labels.tolist()) == {len(params.taxonomy)}
 
 
-def test_the_classifier_learns_to_name_the_shapes(truth_folder: Path, fast: Params, tmp_path: Path) -> None:
+def test_the_classifier_learns_to_name_the_shapes(truth_folder: Path, mistakes: Path, fast: Params, tmp_path: Path) -> None:
     params = _longer(fast, "classifier", 40, batch=16, exposure=0.1, blur=0.0)
-    metrics = learn_classifier(truth_folder, params, tmp_path, silent)
+    metrics = learn_classifier(truth_folder, params, tmp_path, mistakes, silent)
     assert metrics["val_top1"] > 0.6
     network, cfg, taxonomy = read_classifier(tmp_path)
     assert taxonomy == fast.taxonomy.model_copy(update={"counts": ""})  # words for people are no part of a model
@@ -46,16 +50,16 @@ def test_the_classifier_learns_to_name_the_shapes(truth_folder: Path, fast: Para
     assert (tmp_path / "report" / "confusion.png").is_file()
 
 
-def test_the_same_seed_gives_the_same_weights(truth_folder: Path, fast: Params, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_weights(truth_folder: Path, mistakes: Path, fast: Params, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        learn_classifier(truth_folder, fast, tmp_path / name, silent)
+        learn_classifier(truth_folder, fast, tmp_path / name, mistakes, silent)
     assert (tmp_path / "a" / "classifier.safetensors").read_bytes() == (tmp_path / "b" / "classifier.safetensors").read_bytes()
 
 
 def test_blocks_without_weights_are_not_frozen(truth_folder: Path, fast: Params, tmp_path: Path) -> None:
     params = fast.model_copy(update={"detector": fast.detector.model_copy(update={"weights": "none"})})
     with pytest.raises(ConfigError, match=r"frozen without weights .*found 2\. Set detector\.frozen_blocks=0"):
-        learn_detector(truth_folder, params, tmp_path, silent)
+        learn_detector(truth_folder, params, tmp_path, tmp_path / "mistakes", silent)
     assert not list(tmp_path.iterdir())
 
 

@@ -58,6 +58,7 @@ def data() -> Data:
         import_margin=0.0,
         min_side_px=4.0,
         background_per_frame=1,
+        mistakes_per_frame=0,
         frames_per_sign=8,
         max_skipped=0.1,
     )

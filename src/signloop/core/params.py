@@ -31,6 +31,7 @@ class Data(Group):
         import_margin: the same, of crops that were imported.
         min_side_px: a box whose longer side is shorter gives no crop.
         background_per_frame: crops of background ("not a sign") drawn from each complete training frame.
+        mistakes_per_frame: crops of what the trained detector takes for a sign where none is, for a complete frame.
         frames_per_sign: training frames that teach a verified sign though nobody searched them for others; the nearest are much alike.
         max_skipped: share of items a stage may leave out before it fails.
     """
@@ -41,6 +42,7 @@ class Data(Group):
     import_margin: Share
     min_side_px: Positive
     background_per_frame: Count
+    mistakes_per_frame: Count
     frames_per_sign: Count
     max_skipped: Share
 

@@ -230,7 +230,7 @@ def _crops(source: Path, frame: Row, boxes: list[Row], out: Path, data: Data, ta
     if not wanted:
         return []
     image = read_image(source)
-    return [_save(image, box, frame["split"], out, data, taxonomy) for box in wanted]
+    return [save_crop(image, box, frame["split"], out, data, taxonomy) for box in wanted]
 
 
 def _corners(boxes: list[Row]) -> NDArray[np.float32]:
@@ -249,8 +249,12 @@ def _gives_crop(box: Row, boxes: list[Row], frame: Row, data: Data) -> bool:
     return bool(box["role"] == "negative" and iou(_corners([box]), real).max(initial=0) <= DOUBLE_IOU)
 
 
-def _save(image: NDArray[np.uint8], box: Row, split: str, out: Path, data: Data, taxonomy: Taxonomy) -> Row:
-    """Save one crop as PNG under a name made from its id's hash."""
+def save_crop(image: NDArray[np.uint8], box: Row, split: str, out: Path, data: Data, taxonomy: Taxonomy) -> Row:
+    """Save one crop as PNG below `out/crops`, under a name made from its id's hash; returns its row of table `crops`.
+
+    Raises:
+        DataError: it cannot be written.
+    """
     height, width = image.shape[:2]
     x1, y1, x2, y2 = np.rint(clip(expand(_corners([box]), data.crop_margin), width, height)[0]).astype(int)
     class_id = box["class_id"] if box["role"] == "positive" else None

@@ -2,6 +2,7 @@
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from signloop.core import tables
 from signloop.core.boxes import clip, inside_share
 from signloop.core.errors import DataError
 from signloop.core.params import Classifier, Detector
@@ -229,12 +231,20 @@ class CropTruth:
         return np.array([width * edge, height * edge, width * (1 - edge), height * (1 - edge)], np.float32)
 
 
-def crop_truths(folder: Path, crops: pa.Table, taxonomy: Taxonomy, split: str, max_px: int = 256) -> CropTruth:
-    """Read the crops of one split into memory, those larger than `max_px` shrunk; no crops give an empty set."""
-    rows = [row for row in crops.to_pylist() if row["split"] == split]
+def crop_truths(folders: Sequence[Path], taxonomy: Taxonomy, split: str, max_px: int = 256) -> CropTruth:
+    """Read the crops of one split into memory, those larger than `max_px` shrunk; no crops give an empty set.
+
+    Args:
+        folders: each with a table `crops` in crops.parquet, whose paths are relative to it: data/truth, and the detector's mistakes.
+        taxonomy: of the labels.
+        split: "train", "val" or "test".
+        max_px: longest side of a crop in memory.
+    """
+    tabled = [(folder, row) for folder in folders for row in tables.read(folder / "crops.parquet", "crops").to_pylist()]
+    rows = [row for _, row in tabled if row["split"] == split]
     images = []
-    for row in rows:
-        image = read_image(folder / row["path"])
+    for path in [folder / row["path"] for folder, row in tabled if row["split"] == split]:
+        image = read_image(path)
         shrink = max_px / max(image.shape[:2])
         if shrink < 1:
             size = (max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink)))

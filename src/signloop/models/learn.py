@@ -35,19 +35,22 @@ from signloop.models.datasets import (
 )
 from signloop.models.detector import NETWORKS, build_detector, detect
 from signloop.models.fit import History, Progress, fit, seed_everything
+from signloop.models.mistakes import save_mistakes
+from signloop.models.runtime import fast_detector
 from signloop.models.tasks import ClassifierTask, DetectorTask
 
 VALIDATION_FRAMES = 32  # whole frames are slow on a CPU; spread evenly over the split
 SHEET = 24  # pictures of best and worst
 
 
-def learn_detector(truth: Path, params: Params, out: Path, progress: Progress, logger: Any = False) -> dict[str, float]:
+def learn_detector(truth: Path, params: Params, out: Path, mistakes: Path, progress: Progress, logger: Any = False) -> dict[str, float]:
     """Train the detector on verified training frames, keep its best weights by AP on completely verified validation frames.
 
     Args:
         truth: data/truth.
-        params: its detector, train.detector, trainer and seed count.
+        params: its detector, train.detector, trainer, seed and data.mistakes_per_frame count.
         out: gets detector.safetensors, detector.json, history.json and report/*.png.
+        mistakes: gets crops of what it takes for objects where none is, see `mistakes.save_mistakes`.
         progress: called with a word, steps done and in all.
         logger: a Lightning logger, or False.
 
@@ -98,17 +101,18 @@ def learn_detector(truth: Path, params: Params, out: Path, progress: Progress, l
         return {}
     network.eval()
     write_network(out, "detector", network, {"params": cfg.model_dump()})
+    fast = fast_detector(network, cfg, _device(network), "f32")
+    save_mistakes(lambda image: detect(fast, [image], cfg, _device(network))[0], truth, mistakes, params.data, params.taxonomy, progress)
     return _report_detector(network.cpu(), validation, cfg, history, out)
 
 
-def learn_classifier(truth: Path, params: Params, out: Path, progress: Progress, logger: Any = False) -> dict[str, float]:
-    """Train the classifier on the saved training crops, keep its best weights by accuracy on validation crops.
+def learn_classifier(truth: Path, params: Params, out: Path, mistakes: Path, progress: Progress, logger: Any = False) -> dict[str, float]:
+    """Train the classifier on saved crops and on the detector's mistakes, keep its best weights by accuracy on validation crops.
 
-    Args and result are as for `learn_detector`, with classifier.safetensors and classifier.json.
+    Args and result are as for `learn_detector`, with classifier.safetensors and classifier.json; `mistakes` is read.
     """
     cfg, budget, taxonomy = params.classifier, params.train.classifier, params.taxonomy
-    crops = tables.read(truth / "crops.parquet", "crops")
-    training, validation = (crop_truths(truth, crops, taxonomy, split) for split in ("train", "val"))
+    training, validation = (crop_truths([truth, mistakes], taxonomy, split) for split in ("train", "val"))
     seed_everything(params.seed)
     network = Classifier(cfg, len(taxonomy)).to(memory_format=torch.channels_last)
     head = network.head_name
@@ -153,7 +157,8 @@ def _find(network: nn.Module, frames: Sequence[FrameTruth], cfg: Detector) -> li
     return [detect(network, [read_image(frame.path)], cfg, _device(network))[0] for frame in frames]
 
 
-def _as_truth(frames: Sequence[FrameTruth]) -> dict[str, TruthFrame]:
+def as_truth(frames: Sequence[FrameTruth]) -> dict[str, TruthFrame]:
+    """Return frames as `measure` takes them, by path, in their order."""
     out = {}
     for frame in frames:
         corners = np.concatenate([frame.positives, frame.ignored])
@@ -163,7 +168,7 @@ def _as_truth(frames: Sequence[FrameTruth]) -> dict[str, TruthFrame]:
 
 
 def _detection_score(network: nn.Module, frames: Sequence[FrameTruth], cfg: Detector) -> dict[str, float]:
-    truth = _as_truth(frames)
+    truth = as_truth(frames)
     found = dict(zip(truth, _find(network, frames, cfg), strict=True))
     measures = {name: max(0.0, value) for name, value in summarise(match(truth, found)).items()}
     return {**measures, "score": measures["ap"]}  # AP50 saturates on so few frames and says nothing of loose boxes
@@ -185,7 +190,7 @@ def _report_detector(network: nn.Module, frames: Sequence[FrameTruth], cfg: Dete
     if not frames:
         _write_history(history, {}, out)
         return {}
-    truth = _as_truth(frames)
+    truth = as_truth(frames)
     found = dict(zip(truth, _find(network, frames, cfg), strict=True))
     metrics = {f"val_{name}": max(0.0, value) for name, value in summarise(match(truth, found)).items()}
     _write_history(history, metrics, out)

@@ -53,6 +53,11 @@ class Project:
         return self.store_root / "data" / "recordings"
 
     @property
+    def mistakes(self) -> Path:
+        """Crops of what the trained detector takes for objects; part of its training's output."""
+        return self.data / "models" / "detector" / "mistakes"
+
+    @property
     def mlflow_uri(self) -> str:
         """MLFLOW_TRACKING_URI, or sqlite beside the main checkout."""
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.store_root / 'mlflow.db'}"

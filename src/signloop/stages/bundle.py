@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from signloop.core import tables
 from signloop.core.params import Params
 from signloop.models.bundle import pick_device, read_classifier, write_bundle
 from signloop.models.classifier import logits
@@ -16,7 +15,7 @@ def act(project: Project, params: Params) -> None:
     """Fit the temperature on validation crops and join both networks."""
     models, truth = project.data / "models", project.data / "truth"
     network, cfg, taxonomy = read_classifier(models / "classifier")
-    crops = crop_truths(truth, tables.read(truth / "crops.parquet", "crops"), taxonomy, "val")
+    crops = crop_truths([truth, project.mistakes], taxonomy, "val")
     temperature = 1.0
     if len(crops):
         device = pick_device(params.trainer.accelerator)

@@ -45,7 +45,7 @@ def act(project: Project, params: Params, name: str) -> None:
     }
     with runs.start_run(project.mlflow_uri, EXPERIMENT, f"train {name}", tags, own, artifact_root=project.artifact_root) as run:
         logger = runs.lightning_logger(project.mlflow_uri, run.run_id, EXPERIMENT)
-        metrics = LEARN[name](truth, params, out, progress, logger)
+        metrics = LEARN[name](truth, params, out, project.mistakes, progress, logger)
         run.log_metrics({f"kept_{key}": value for key, value in metrics.items()}, step=0)  # val_* are the curve, to the last step
         run.set_tags({"weights_sha256": sha256_file(out / f"{name}.safetensors")})
         if (out / "report").is_dir():
@@ -60,7 +60,7 @@ def assist(project: Project, params: Params, name: str) -> None:
         ConfigError: there was none to help.
     """
     with TemporaryDirectory() as folder:
-        LEARN[name](project.data / "truth", params, Path(folder), progress)
+        LEARN[name](project.data / "truth", params, Path(folder), project.mistakes, progress)
         if any(Path(folder).iterdir()):
             raise ConfigError(
                 "the environment calls this process a helper, but it has trained alone",
