@@ -7,7 +7,7 @@ import torch
 from signloop.core.errors import ConfigError, ModelError
 from signloop.core.files import read_json, write_json
 from signloop.core.params import Params
-from signloop.models.bundle import pick_device, read_bundle, read_detector, write_bundle, write_network
+from signloop.models.bundle import LATER, pick_device, read_bundle, read_classifier, read_detector, write_bundle, write_network
 from signloop.models.detector import build_detector
 
 
@@ -20,12 +20,15 @@ def test_a_bundle_comes_back_as_it_was(folder: Path, networks: Path, tmp_path: P
     assert write_bundle(networks, networks, {"temperature": 3.0}, tmp_path / "other") != again
 
 
-def test_a_detector_from_before_frames_were_known_in_part_is_read(networks: Path, tmp_path: Path) -> None:
+def test_networks_from_before_a_parameter_was_there_are_read(networks: Path, tmp_path: Path) -> None:
     shutil.copytree(networks, tmp_path / "old")
-    card = read_json(tmp_path / "old" / "detector.json")
-    del card["params"]["partial_share"]
-    write_json(tmp_path / "old" / "detector.json", card)
+    for name, added in LATER.items():
+        card = read_json(tmp_path / "old" / f"{name}.json")
+        for parameter in added:
+            del card["params"][parameter]
+        write_json(tmp_path / "old" / f"{name}.json", card)
     assert read_detector(tmp_path / "old")[1].partial_share == 0.0
+    assert read_classifier(tmp_path / "old")[1].frozen_blocks == 0
 
 
 def test_damage_is_noticed(folder: Path) -> None:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from signloop.core.errors import ModelError
 from signloop.core.params import Params
 from signloop.models.classifier import Classifier, cut, logits, to_batch
 
@@ -40,3 +41,12 @@ def test_the_head_is_what_pretrained_weights_do_not_fill(fast: Params) -> None:
     model = Classifier(fast.classifier, 3)
     names = [name for name, _ in model.named_parameters() if name.startswith(model.head_name)]
     assert names == ["net.classifier.weight", "net.classifier.bias"]
+
+
+def test_frozen_blocks_do_not_learn(fast: Params) -> None:
+    model = Classifier(fast.classifier.model_copy(update={"frozen_blocks": 2}), 3)
+    names = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert not any(name.startswith(("net.conv_stem", "net.blocks.0.", "net.blocks.1.")) for name in names)
+    assert any(name.startswith("net.blocks.2.") for name in names)
+    with pytest.raises(ModelError, match=r"has not so many blocks \(classifier.frozen_blocks"):
+        Classifier(fast.classifier.model_copy(update={"frozen_blocks": 99}), 3)

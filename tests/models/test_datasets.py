@@ -20,6 +20,7 @@ from signloop.models.datasets import (
     crop_truths,
     frame_truths,
     hide,
+    mirrored,
 )
 
 
@@ -45,6 +46,28 @@ def test_the_box_of_a_crop_lies_on_the_drawn_shape(truth_folder: Path, fast: Par
             assert float(spread.median()) > 0.3  # coloured shape on grey ground
             seen += 1
     assert seen >= 25
+
+
+def test_a_mirrored_picture_keeps_its_boxes_on_the_same_things() -> None:
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[10:20, 5:25] = 255
+    swapped, boxes = mirrored(image, np.array([[5, 10, 25, 20]], np.float32))
+    x1, y1, x2, y2 = boxes[0].astype(int)
+    assert (x1, y1, x2, y2) == (35, 10, 55, 20)
+    assert swapped[y1:y2, x1:x2].min() == 255
+    assert swapped.sum() == image.sum()
+    assert mirrored(image, np.zeros((0, 4), np.float32))[1].shape == (0, 4)
+
+
+def test_as_many_crops_are_mirrored_as_asked(truth_folder: Path, fast: Params) -> None:
+    def items(share: float) -> list[torch.Tensor]:
+        data = DetectionCrops(_frames(truth_folder), fast.detector.model_copy(update={"mirror": share}), 200, 0, seed=1)  # type: ignore[arg-type]
+        return [data[i][0] for i in range(200)]
+
+    plain, half, all_of_them = items(0.0), items(0.5), items(1.0)
+    for image, swapped in zip(plain, all_of_them, strict=True):
+        assert torch.equal(image.flip(2), swapped)
+    assert 80 <= sum(not torch.equal(a, b) for a, b in zip(plain, half, strict=True)) <= 120
 
 
 def test_crops_show_what_was_rejected_as_often_as_asked_and_call_it_nothing(fast: Params, tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ class Detector(Group):
         crop_px: side of the square training crops, px of the scaled frame.
         scale_min, scale_max: range of the random zoom before a crop is cut.
         exposure: strength of the random brightness and contrast change.
+        mirror: share of training crops that are mirrored left to right; their class is not looked at here.
         lr, backbone_lr, weight_decay: AdamW; the peak of a one-cycle schedule.
         batch: crops a step.
         partial_share: of the crops around signs, those from frames that nobody searched for others, if there are any.
@@ -105,6 +106,7 @@ class Detector(Group):
     scale_min: Positive
     scale_max: Positive
     exposure: Share
+    mirror: Share
     lr: Positive
     backbone_lr: Positive
     weight_decay: Annotated[float, Field(ge=0)]
@@ -136,7 +138,7 @@ class Classifier(Group):
 
     Attributes:
         backbone: any timm model name.
-        weights: as for the detector.
+        weights, frozen_blocks: as for the detector.
         size_px: side of the square input.
         margin: context around the box that the network sees, as a share of the box on each side.
         contrast: normalise each crop's brightness and contrast.
@@ -154,6 +156,7 @@ class Classifier(Group):
 
     backbone: str
     weights: str
+    frozen_blocks: Count
     size_px: Some
     margin: Share
     contrast: bool

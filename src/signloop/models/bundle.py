@@ -25,7 +25,10 @@ from signloop.models.classifier import Classifier
 from signloop.models.detector import build_detector
 
 FORMAT = 1
-LATER = {"partial_share": 0.0}  # parameters of the training that cards of older models do not name
+LATER: dict[str, dict[str, Any]] = {  # parameters that cards of older models do not name, and what these were trained with
+    "detector": {"partial_share": 0.0, "mirror": 0.0},
+    "classifier": {"frozen_blocks": 0},
+}
 NETWORK_FILES = ("detector.safetensors", "detector.json", "classifier.safetensors", "classifier.json")
 
 
@@ -84,7 +87,7 @@ def _card(path: Path) -> dict[str, Any]:
 def read_detector(folder: Path) -> tuple[nn.Module, DetectorParams]:
     """Build a detector from its card and fill it with its weights; pretrained weights are not needed for it."""
     card = _card(folder / "detector.json")
-    params = DetectorParams.model_validate_json(json.dumps({**LATER, **card["params"]}))
+    params = DetectorParams.model_validate_json(json.dumps({**LATER["detector"], **card["params"]}))
     network = build_detector(params.model_copy(update={"weights": "none"}))
     _fill(network, folder / "detector.safetensors")
     return network, params
@@ -93,7 +96,7 @@ def read_detector(folder: Path) -> tuple[nn.Module, DetectorParams]:
 def read_classifier(folder: Path) -> tuple[Classifier, ClassifierParams, Taxonomy]:
     """Build a classifier from its card and fill it with its weights; pretrained weights are not needed for it."""
     card = _card(folder / "classifier.json")
-    params = ClassifierParams.model_validate_json(json.dumps(card["params"]))
+    params = ClassifierParams.model_validate_json(json.dumps({**LATER["classifier"], **card["params"]}))
     taxonomy = Taxonomy.model_validate_json(json.dumps(card["taxonomy"]))
     network = Classifier(params.model_copy(update={"weights": "none"}), len(taxonomy))
     _fill(network, folder / "classifier.safetensors")

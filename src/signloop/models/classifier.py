@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from signloop.core.boxes import clip, expand
 from signloop.core.params import Classifier as ClassifierParams
-from signloop.models.pretrained import create_timm, load_pretrained
+from signloop.models.pretrained import create_timm, freeze_blocks, load_pretrained
 
 
 class Classifier(nn.Module):
@@ -25,6 +25,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.net: Any = create_timm(cfg.backbone, "classifier.backbone", num_classes=classes + 1)
         load_pretrained(self.net, cfg.weights, cfg.backbone, new=[self.head_name.removeprefix("net.")])
+        freeze_blocks(self.net, cfg.frozen_blocks, "classifier.frozen_blocks")
         self.contrast = cfg.contrast
 
     @property

@@ -99,6 +99,13 @@ def show_only(image: Image, boxes: NDArray[np.float32]) -> None:
     image[~known] = GREY
 
 
+def mirrored(image: Image, boxes: NDArray[np.float32]) -> tuple[Image, NDArray[np.float32]]:
+    """Swap left and right of a picture and of the boxes in it, (n, 4) px."""
+    swapped = boxes.copy()
+    swapped[:, [0, 2]] = image.shape[1] - boxes[:, [2, 0]]
+    return np.ascontiguousarray(image[:, ::-1]), swapped
+
+
 def _light(strength: float) -> list[Any]:
     """Changes of light that a camera makes: exposure, contrast, colour of the light, noise."""
     return [
@@ -110,14 +117,16 @@ def _light(strength: float) -> list[Any]:
 
 
 class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
-    """Square full-resolution crops of frames, most around a box, at a random zoom; item i is the same in every epoch and process.
+    """Square full-resolution crops of frames, most around a box, at a random zoom, some mirrored.
+
+    Item i is the same in every epoch and process.
 
     Some are drawn around what a person rejected: the mistakes of former models, which a random place would hardly ever show (hard
     negatives; Sung & Poggio 1998). Of a frame that is not completely labelled, only the labelled boxes and a little around them are shown.
 
     Args:
         frames: training frames, at least one of them completely labelled.
-        cfg: crop size, zoom, exposure, shares of background, of rejected boxes, and of frames that are not completely labelled.
+        cfg: crop size, zoom, exposure; shares of mirrored crops, of background, of rejected boxes, of frames not completely labelled.
         items: length of the data set: the crops that a training will see.
         label: what the network's loss calls an object.
         seed: of all that is drawn.
@@ -150,6 +159,8 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         crop, visible = self._cut(image, frame, left, top, side)
         self.light.set_random_seed(int(rng.integers(2**31)))
         crop = self.light(image=crop)["image"]
+        if rng.random() < self.cfg.mirror:
+            crop, visible = mirrored(crop, visible)
         labels = torch.full((len(visible),), self.label, dtype=torch.int64)
         return to_tensor(crop), {"boxes": torch.from_numpy(visible), "labels": labels}
 

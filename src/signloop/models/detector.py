@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timm.utils.model import freeze
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import detection
@@ -20,7 +19,7 @@ from signloop.core.boxes import Boxes, clip
 from signloop.core.errors import ModelError
 from signloop.core.params import Detector
 from signloop.models.heads import ClassHead, RegressionHead
-from signloop.models.pretrained import create_timm, load_pretrained
+from signloop.models.pretrained import create_timm, freeze_blocks, load_pretrained
 
 STRIDES = (8, 16, 32)
 
@@ -67,26 +66,13 @@ class AsItIs(GeneralizedRCNNTransform):  # type: ignore[misc]
         return image, target
 
 
-def _freeze(body: nn.Module, blocks: int) -> None:
-    """Keep stem and first blocks as they are, statistics of their batch norms too: half of a training step on a CPU goes there."""
-    if not blocks:
-        return
-    names = [name for name, _ in body.named_children()]
-    if "blocks" not in names:
-        raise ModelError("this backbone has no blocks to freeze", where="detector.frozen_blocks", expected=0, found=blocks)
-    there = len(body.get_submodule("blocks"))  # type: ignore[arg-type]
-    if blocks > there:
-        raise ModelError("this backbone has not so many blocks", where="detector.frozen_blocks", expected=f"at most {there}", found=blocks)
-    freeze(body, [*names[: names.index("blocks")], *(f"blocks.{i}" for i in range(blocks))])
-
-
 def _fcos_lite(cfg: Detector) -> nn.Module:
     """FCOS (Tian et al., 2019) with shallow heads on three levels: signs are small and seldom overlap."""
     if cfg.backbone is None:
         raise ModelError("network fcos_lite needs a backbone", where="detector.backbone", expected="a timm model name")
     backbone = Pyramid(cfg.backbone, cfg.channels)
     load_pretrained(backbone.body, cfg.weights, cfg.backbone)
-    _freeze(backbone.body, cfg.frozen_blocks)
+    freeze_blocks(backbone.body, cfg.frozen_blocks, "detector.frozen_blocks")
     head = FCOSHead(cfg.channels, 1, 1, num_convs=cfg.head_convs)
     head.classification_head = ClassHead(cfg.channels, cfg.head_convs)
     head.regression_head = RegressionHead(cfg.channels, cfg.head_convs)

