@@ -418,6 +418,49 @@ def bench_roads(
     out.print(table, markup=False)
 
 
+@measure.command("ablations")
+def bench_ablations(
+    data: Annotated[Path, typer.Option(help="Folder with gtsdb_seed/, gtsrb/, drives/ and carnd/.")],
+    folder: Annotated[Path, typer.Option("--out", help="Gets a folder per training; what is finished there is not done again.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of all trainings.")] = 0,
+    table_file: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file too.")] = None,
+) -> None:
+    """Train on real stills and crops with and without each choice of experiment=roads, for little and equal time; hours."""
+    from signloop.studies import ablations
+    from signloop.studies.cycles import Bench
+    from signloop.studies.roads import Store
+
+    project = find_project()
+    bench = Bench(project.root, data.resolve(), folder.resolve(), ["+experiment=roads"], lambda text: out.print(text, markup=False))
+    rows = ablations.run(bench, ablations.CHOICES, seed, Store(project.mlflow_uri, project.artifact_root), progress)
+    if table_file is not None:
+        ablations.write_csv(rows, table_file)
+    table = Table("network", "choice", "measure", "value", "gain", "95 % interval", "minutes")
+    for row in rows:
+        gain, interval = (f"{row['gain']:+.3f}", f"{row['low']:+.3f} to {row['high']:+.3f}") if row["overrides"] else ("", "")
+        table.add_row(row["network"], row["choice"], row["measure"], f"{row['value']:.3f}", gain, interval, f"{row['minutes']:.1f}")
+    out.print(table, markup=False)
+
+
+@measure.command("trackers")
+def bench_trackers(
+    recordings: Annotated[Path, typer.Option(help="Folder of recordings.")],
+    truth: Annotated[Path, typer.Option(help="Their truth.json.")],
+    predictions: Annotated[list[Path], typer.Option(help="From `signloop score --predictions`; may be given again for other rates.")],
+) -> None:
+    """Compare Signloop's tracker with those of the `trackers` package on the same boxes: pip install -e '.[bench]'."""
+    from signloop.measure.truth import read_truth
+    from signloop.studies import trackers
+
+    settings, known = read_params(find_project()), read_truth(truth)
+    table = Table("frames a second", "tracker", *trackers.MEASURES, "settings")
+    for path in predictions:
+        found = read_json(path)
+        for one in trackers.compare(recordings, known, found, settings.prelabel, progress):
+            table.add_row(f"{found['fps']:g}", one.tracker, *(f"{one.scores[name]:.3f}" for name in trackers.MEASURES), one.settings)
+    out.print(table, markup=False)
+
+
 @app.command()
 def label(
     film: Annotated[Path, typer.Argument(help="A video, or a folder of ordered frames.")],

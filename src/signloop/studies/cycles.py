@@ -73,6 +73,18 @@ def claim(bench: Bench) -> str:
     return commit
 
 
+def assembled(bench: Bench, project: Path, seed: int) -> Path:
+    """Import stills and crops in a new clone and make data/truth of them; returns the clone.
+
+    Raises:
+        DataError: a command failed.
+    """
+    _clone(bench, project)
+    _import(bench, project, seed)
+    _once(bench, project, "assemble", *REPRO, "assemble")
+    return project
+
+
 def first_cycle(bench: Bench, project: Path, seed: int) -> float | None:
     """Import, train and pre-label in a new clone.
 
@@ -82,23 +94,32 @@ def first_cycle(bench: Bench, project: Path, seed: int) -> float | None:
     Raises:
         DataError: a command failed.
     """
-    if not project.exists():
-        with atomic_folder(project) as new:
-            _output(["git", "clone", "--quiet", str(bench.checkout), str(new)], bench.checkout)
-    stills, recordings = bench.data / "gtsdb_seed", project / "data" / "recordings"
+    _clone(bench, project)
+    recordings = project / "data" / "recordings"
     recordings.mkdir(parents=True, exist_ok=True)
     for video in sorted(bench.drives.glob("*.mp4")):
         copy = recordings / video.name
         if not copy.exists() or copy.stat().st_size != video.stat().st_size:  # none, or one that was cut
             shutil.copyfile(video, copy)
-    seconds = [
+    seconds = [*_import(bench, project, seed), _once(bench, project, "first", *REPRO)]
+    known = [value for value in seconds if value is not None]
+    return sum(known) / 60 if len(known) == len(seconds) else None
+
+
+def _clone(bench: Bench, project: Path) -> None:
+    if not project.exists():
+        with atomic_folder(project) as new:
+            _output(["git", "clone", "--quiet", str(bench.checkout), str(new)], bench.checkout)
+
+
+def _import(bench: Bench, project: Path, seed: int) -> list[float | None]:
+    """Set the parameters, import stills and crops; returns the seconds of each step."""
+    stills = bench.data / "gtsdb_seed"
+    return [
         _once(bench, project, "params", *SIGNLOOP, "params", *bench.overrides, f"seed={seed}"),
         _once(bench, project, "stills", *SIGNLOOP, "import", "coco", str(stills / "images"), str(stills / "annotations.json")),
         _once(bench, project, "crops", *SIGNLOOP, "import", "crops", str(bench.data / "gtsrb" / "index.csv")),
-        _once(bench, project, "first", *REPRO),
     ]
-    known = [value for value in seconds if value is not None]
-    return sum(known) / 60 if len(known) == len(seconds) else None
 
 
 def second_cycle(bench: Bench, first: Path, project: Path, names: Sequence[str]) -> None:

@@ -1,0 +1,96 @@
+"""The ablations: what is compared with what, and all of it on a few drawn stills with networks that learn next to nothing."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from signloop.core import tables
+from signloop.registry import runs, store
+from signloop.studies import ablations
+from signloop.studies.ablations import BASE, CHOICES, COLUMNS, Choice, write_csv
+from signloop.studies.cycles import Bench
+from signloop.studies.roads import Store
+
+ROOT = Path(__file__).parents[2]
+FEW = (
+    Choice("detector", BASE),
+    Choice("detector", "no random light", ("detector.exposure=0.0",)),
+    Choice("classifier", BASE),
+    Choice("classifier", "no mistakes", ("data.mistakes_per_frame=0",)),
+)
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """No progress bar."""
+
+
+def test_every_choice_changes_something_and_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    assert len({choice.folder for choice in CHOICES}) == len(CHOICES)
+    bench = Bench(ROOT, tmp_path, tmp_path, ["+experiment=roads"], print)
+    whole = {choice: ablations._params(bench, choice, 3) for choice in CHOICES}
+    base = {choice.network: params for choice, params in whole.items() if not choice.overrides}
+    for choice, params in whole.items():
+        assert params.seed == 3
+        same = params.model_copy(update={"overrides": base[choice.network].overrides}) == base[choice.network]
+        assert same == (choice.name == BASE)
+
+
+def test_gains_are_paired_by_track() -> None:
+    """Of three tracks one is named rightly only by the second model; the two mistakes are seen through by the first only."""
+    base = {"right": [1, 1, 0, 0, 1, 1, 1], "tracks": list("aabbcde"), "nothing": [False] * 5 + [True] * 2}
+    found = {**base, "right": [1, 1, 1, 1, 1, 0, 0]}
+    gains = ablations._gains_in_crops(base, found)
+    before, gain = gains["top1"]
+    assert [before, gain.value] == pytest.approx([3 / 5, 2 / 5])
+    assert gain.low == 0
+    before, gain = gains["mistakes seen through"]
+    assert (before, gain.value, gain.low, gain.high) == (1, -1, -1, -1)
+
+
+def test_gains_in_boxes_are_paired_by_still(truth_of_two_stills: Path) -> None:
+    right, wrong = [[10.0, 10.0, 30.0, 30.0, 0.9]], [[50.0, 50.0, 60.0, 60.0, 0.9]]
+    gains = ablations._gains_in_boxes({"boxes": [right, wrong]}, {"boxes": [right, right]}, truth_of_two_stills)
+    before, gain = gains["ap50"]
+    assert [before, before + gain.value] == pytest.approx([0.5, 1.0], abs=0.01)
+    assert gain.low == 0
+
+
+def test_the_table_is_written_for_a_reader(tmp_path: Path) -> None:
+    row = {**dict.fromkeys(COLUMNS, "x"), "gain": 0.123456, "more": 1}
+    write_csv([row], tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open() as file:
+        assert list(csv.DictReader(file)) == [{**dict.fromkeys(COLUMNS, "x"), "gain": "0.1235"}]
+
+
+@pytest.fixture
+def truth_of_two_stills(tmp_path: Path) -> Path:
+    """data/truth of a validation and a test still, each with one object."""
+    corners = {"x1": 10.0, "y1": 10.0, "x2": 30.0, "y2": 30.0}
+    frames, boxes = [], []
+    for n, split in enumerate(("val", "test")):
+        frame = {"frame_id": f"r/{n}", "recording_id": "r", "kind": "stills", "index": n, "time_s": 0.0, "width": 100, "height": 80}
+        frames.append({**frame, "path": f"{n}.png", "sha256": str(n), "split": split, "complete": True})
+        box = {"box_id": f"b{n}", "frame_id": f"r/{n}", "recording_id": "r", "sign_id": None, "split": split, **corners, "class_id": 1}
+        boxes.append({**box, "role": "positive", "origin": "added", "round": 0})
+    for name, table, rows in (("frames", "truth_frames", frames), ("truth", "truth", boxes)):
+        tables.write(tmp_path / f"{name}.parquet", table, tables.from_rows(table, rows))
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_each_training_happens_once_and_is_a_run(road_data: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ablations, "BUDGET", ())
+    said: list[str] = []
+    bench = Bench(ROOT, road_data, tmp_path / "out", tiny, said.append)
+    mlflow = Store(store.sqlite_uri(tmp_path), tmp_path / "artifacts")
+    rows = ablations.run(bench, FEW, 0, mlflow, silent)
+    assert {(row["network"], row["choice"]) for row in rows} == {(choice.network, choice.name) for choice in FEW}
+    assert {row["gain"] for row in rows if row["choice"] == BASE} == {0.0}
+    assert all(0 <= row["value"] <= 1 for row in rows)
+    logged = runs.find(mlflow.uri, {"kind": "bench ablations"}, artifact_root=mlflow.artifact_root)
+    assert len(logged) == len(FEW)
+    said.clear()
+    assert ablations.run(bench, FEW, 0, mlflow, silent) == rows
+    assert said == []
