@@ -19,7 +19,7 @@ from signloop.core.rounds import read_rounds
 from signloop.core.taxonomy import Taxonomy
 from signloop.demo.write import draw
 from signloop.frames.extract import extract
-from signloop.frames.truth import assemble
+from signloop.frames.truth import assemble, save_crop
 from signloop.frames.video import find_recordings
 from signloop.prelabel.evaluate import evaluate
 from signloop.prelabel.write import prelabel_all, read_boxes, read_signs
@@ -64,6 +64,19 @@ def finish_a_cycle(root: Path, params: Params) -> None:
     for network in ("detector", "classifier"):
         rows = [{"step": step, "top1": step / 10, "score": step / 10} for step in (2, 4)]
         write_json(data / "models" / network / "history.json", {"metrics": {}, "rows": rows, "best_step": 4, "best_score": 0.4})
+    mistakes = data / "models" / "detector" / "mistakes"
+    box = {
+        "x1": 5.0,
+        "y1": 5.0,
+        "x2": 25.0,
+        "y2": 25.0,
+        "box_id": "a/0/mistake/0",
+        "sign_id": None,
+        "role": "negative",
+        "origin": "mistake",
+    }
+    row = save_crop(np.full((40, 40, 3), 90, np.uint8), box, "train", mistakes, params.data, params.taxonomy)
+    tables.write(mistakes / "crops.parquet", "crops", tables.from_rows("crops", [row]))
     evaluate(runtime, data / "truth", params.prelabel, data / "scores", silent)
     write_json(data / "champion" / "champion.json", {"version": 1, "model_id": runtime.model_id})
     found, skipped = find_recordings(data / "recordings", params.extract.sequence_fps)
@@ -117,7 +130,7 @@ def test_every_cell_runs_and_shows_the_cycle(project: Path, tmp_path: Path, monk
     assert "stop" in shown
     assert "the models are 70% sure of the class" in shown
     pictures = sum("image/png" in output.get("data", {}) for cell in cells for output in cell.outputs)
-    assert pictures == 6  # crops, a frame, two curves in one, worst boxes, confusion, precision-recall
+    assert pictures == 7  # crops, mistakes, a frame, two curves in one, worst boxes, confusion, precision-recall
 
 
 def test_the_file_holds_no_output() -> None:

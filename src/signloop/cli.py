@@ -461,6 +461,27 @@ def bench_trackers(
     out.print(table, markup=False)
 
 
+@measure.command("votes")
+def bench_votes(
+    recordings: Annotated[Path, typer.Option(help="Folder of recordings.")],
+    truth: Annotated[Path, typer.Option(help="Their truth.json.")],
+    predictions: Annotated[Path, typer.Option(help="From `signloop score --predictions`: the boxes that are followed.")],
+    model: Model = "models:/signloop-labeller@champion",
+) -> None:
+    """Compare the vote that names a sign with simpler ways, on the same crops: last frame, best crop, majority."""
+    from signloop.measure.truth import read_truth
+    from signloop.studies import votes
+
+    project = find_project()
+    settings = read_params(project)
+    runtime = _runtime(project, model, settings)
+    table = Table("named by", "signs rightly named", "minus the vote", "95 % interval")
+    for one in votes.compare(runtime, recordings, read_truth(truth), read_json(predictions), settings.prelabel, progress):
+        gain = ("", "") if one.gain is None else (f"{one.gain.value:+.3f}", f"{one.gain.low:+.3f} to {one.gain.high:+.3f}")
+        table.add_row(one.way, f"{one.accuracy:.3f}", *gain)
+    out.print(table, markup=False)
+
+
 @app.command()
 def label(
     film: Annotated[Path, typer.Argument(help="A video, or a folder of ordered frames.")],

@@ -8,8 +8,13 @@ import cv2
 import pytest
 
 from signloop.core.files import read_json, write_json
+from signloop.core.params import Prelabel, load
+from signloop.core.taxonomy import Taxonomy
 from signloop.demo.write import draw_test
 from signloop.frames.video import open_recording, read_frames
+from signloop.measure.truth import TruthRecordings, read_truth
+
+ROOT = Path(__file__).parents[2]
 
 TINY = [
     "+experiment=fast",
@@ -87,3 +92,31 @@ def road_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _add_stills_and_crops(data, truth)
     _add_stranger(data, truth)
     return data
+
+
+@pytest.fixture(scope="session")
+def prelabel() -> Prelabel:
+    """The parameters of the project."""
+    return load(ROOT / "params.yaml").prelabel
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TruthRecordings, dict[str, Any]]:
+    """A few drawn recordings, and as a detector's boxes those of the truth."""
+    folder = tmp_path_factory.mktemp("drawn")
+    path = draw_test(folder, signs=8, seed=2)
+    raw = read_json(path)
+    films = {video["id"]: video["file_name"] for video in raw["videos"]}
+    boxes: dict[int, list[list[float]]] = {image["id"]: [] for image in raw["images"]}
+    for a in raw["annotations"]:
+        if not a.get("iscrowd"):
+            x, y, w, h = a["bbox"]
+            boxes[a["image_id"]].append([x, y, x + w, y + h, 0.9])
+    frames = [{"video": films[i["video_id"]], "frame_index": i["frame_index"], "boxes": boxes[i["id"]]} for i in raw["images"]]
+    return folder, read_truth(path), {"fps": raw["videos"][0]["fps"], "frames": frames, "signs": []}
+
+
+@pytest.fixture(scope="session")
+def taxonomy() -> Taxonomy:
+    """The classes of the project."""
+    return load(ROOT / "params.yaml").taxonomy

@@ -1,6 +1,6 @@
 """Boxes of signs and their frames in, a few good crops per sign kept, and one vote per sign out once the sign has ended."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -11,6 +11,8 @@ from signloop.core.boxes import Boxes
 from signloop.prelabel.proposal import Image, Runtime
 from signloop.prelabel.track import Track
 from signloop.prelabel.vote import Vote, trust, vote
+
+Decide = Callable[[NDArray[np.float32], NDArray[np.float64]], Vote]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +53,20 @@ class _Album:
 class Gallery:
     """Holds at most `crops_per_sign` crops of each sign that is still followed, and only the votes of those that have ended.
 
+    Args:
+        runtime: cuts and names crops.
+        crops_per_sign: most crops that vote for one sign.
+        decide: makes one vote of the opinions of a sign's crops, in order of time, and of the trust in each.
+
     Attributes:
         votes: sign number -> vote.
         contrary: sign number -> frame index of the crop that may show another thing (`Vote.contrary`), of signs that have one.
     """
 
-    def __init__(self, runtime: Runtime, crops_per_sign: int) -> None:
+    def __init__(self, runtime: Runtime, crops_per_sign: int, decide: Decide = vote) -> None:
         self.votes: dict[int, Vote] = {}
         self.contrary: dict[int, int] = {}
-        self._runtime, self._most = runtime, crops_per_sign
+        self._runtime, self._most, self._decide = runtime, crops_per_sign, decide
         self._albums: dict[int, _Album] = {}
 
     def add(self, index: int, image: Image, boxes: Boxes, numbers: NDArray[np.int64]) -> None:
@@ -80,7 +87,7 @@ class Gallery:
         start = 0
         for number in voters:
             end = start + len(crops[number])
-            result = vote(probs[start:end], np.array([crop.trust for crop in crops[number]]))
+            result = self._decide(probs[start:end], np.array([crop.trust for crop in crops[number]]))
             self.votes[number] = result
             if result.contrary is not None:
                 self.contrary[number] = crops[number][result.contrary].index
