@@ -106,3 +106,11 @@ def test_crops_that_say_the_same_are_never_contrary(raw: np.ndarray) -> None:
     probs = raw / raw.sum(axis=1, keepdims=True)
     assert vote(np.repeat(probs[:1], 4, axis=0), np.ones(4)).contrary is None
     assert vote(probs, np.ones(4)).contrary != 0
+
+
+def test_a_class_that_is_not_likelier_than_not_loses_to_no_class_only() -> None:
+    unknown = vote(np.array([[0.49, 0.03, 0.48]]), np.ones(1))
+    assert (unknown.class_index, unknown.top_indices[0]) == (None, 0)
+    assert [unknown.confidence, unknown.margin] == pytest.approx([0.48, 0.01])
+    assert vote(np.array([[0.51, 0.01, 0.48]]), np.ones(1)).class_index == 0
+    assert vote(np.array([[0.49, 0.48, 0.03]]), np.ones(1)).class_index == 0  # which of two classes it is can be told from the crop

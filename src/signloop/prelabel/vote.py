@@ -12,6 +12,7 @@ TOP = 5
 FLOOR = 0.01  # one crop cannot press a class below this share of what another one gives it: a sure, wrong crop is outvoted
 TINY = 1e-12
 TRUSTED_PX = 24.0  # side of a crop that is trusted a quarter as much as a very large one
+LIKELY = 0.5  # a class below it, with "not an object" as its first rival, is no class: an object of a kind that nobody taught looks so
 CONTRARY = 0.2  # nats between two opinions, of 0.69 at most, from which on two crops seem to show two things
 HEARD = 0.15  # of the most trusted crop's weight: what a crop says that is trusted less is no reason for doubt
 
@@ -21,8 +22,8 @@ class Vote:
     """What one sign shows.
 
     Attributes:
-        class_index: position of the class among the classifier's outputs; None if "not an object" won.
-        confidence: calibrated probability of what won, in [0, 1].
+        class_index: position of the class among the classifier's outputs; None if "not an object" won, or nearly did (`LIKELY`).
+        confidence: calibrated probability of the class, of "not an object" if there is none, in [0, 1].
         margin: how far the runner-up is behind, in [0, 1].
         top_indices: the likeliest classes, best first, at most five; never "not an object".
         top_confidences: their probabilities.
@@ -84,9 +85,10 @@ def vote(probs: ArrayLike, weights: ArrayLike) -> Vote:
     best, second = int(order[0]), int(order[1])
     nothing = len(pooled) - 1
     top = tuple(int(i) for i in order if i != nothing)[:TOP]
+    is_nothing = best == nothing or (second == nothing and pooled[best] < LIKELY)
     return Vote(
-        None if best == nothing else best,
-        float(pooled[best]),
+        None if is_nothing else best,
+        float(pooled[nothing if is_nothing else best]),
         float(pooled[best] - pooled[second]),
         top,
         tuple(float(pooled[i]) for i in top),
