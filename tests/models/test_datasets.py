@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import albumentations as A  # noqa: N812 - as its own documentation does
 import cv2
@@ -11,6 +12,8 @@ from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.core.params import Params
 from signloop.core.taxonomy import Taxonomy
+from signloop.frames.images import read_image
+from signloop.models import datasets
 from signloop.models.datasets import (
     ClassificationCrops,
     CropTruth,
@@ -24,9 +27,9 @@ from signloop.models.datasets import (
 )
 
 
-def _frames(folder: Path, split: str = "train") -> list[object]:
+def _frames(folder: Path, split: str = "train") -> list[FrameTruth]:
     frames, truth = tables.read(folder / "frames.parquet", "truth_frames"), tables.read(folder / "truth.parquet", "truth")
-    return list(frame_truths(folder, frames, truth, split))
+    return frame_truths(folder, frames, truth, split)
 
 
 def test_frames_of_one_split_only(truth_folder: Path) -> None:
@@ -35,7 +38,7 @@ def test_frames_of_one_split_only(truth_folder: Path) -> None:
 
 def test_the_box_of_a_crop_lies_on_the_drawn_shape(truth_folder: Path, fast: Params) -> None:
     cfg = fast.detector.model_copy(update={"background_share": 0.0, "exposure": 0.0, "crop_px": 96})
-    data = DetectionCrops(_frames(truth_folder), cfg, 30, 1, seed=0)  # type: ignore[arg-type]
+    data = DetectionCrops(_frames(truth_folder), cfg, 30, 1, seed=0)
     seen = 0
     for i in range(30):
         image, target = data[i]
@@ -61,7 +64,7 @@ def test_a_mirrored_picture_keeps_its_boxes_on_the_same_things() -> None:
 
 def test_as_many_crops_are_mirrored_as_asked(truth_folder: Path, fast: Params) -> None:
     def items(share: float) -> list[torch.Tensor]:
-        data = DetectionCrops(_frames(truth_folder), fast.detector.model_copy(update={"mirror": share}), 200, 0, seed=1)  # type: ignore[arg-type]
+        data = DetectionCrops(_frames(truth_folder), fast.detector.model_copy(update={"mirror": share}), 200, 0, seed=1)
         return [data[i][0] for i in range(200)]
 
     plain, half, all_of_them = items(0.0), items(0.5), items(1.0)
@@ -148,12 +151,31 @@ def test_frames_that_are_not_complete_are_for_training_only(truth_folder: Path) 
 
 
 def test_items_do_not_depend_on_order_or_process(truth_folder: Path, fast: Params) -> None:
-    a, b = (DetectionCrops(_frames(truth_folder), fast.detector, 10, 0, seed=1) for _ in range(2))  # type: ignore[arg-type]
+    a, b = (DetectionCrops(_frames(truth_folder), fast.detector, 10, 0, seed=1) for _ in range(2))
     first, other = a[3], a[4]
     assert torch.equal(first[0], b[3][0])
     assert not torch.equal(first[0], other[0])
     images, targets = collate_detection([first, other])
     assert len(images) == len(targets) == 2
+
+
+def test_frames_are_decoded_once_as_long_as_they_fit(truth_folder: Path, fast: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+
+    def counted(path: Path) -> np.ndarray[Any, Any]:
+        opened.append(path)
+        return read_image(path)
+
+    monkeypatch.setattr(datasets, "read_image", counted)
+    frames = _frames(truth_folder)
+    data = DetectionCrops(frames, fast.detector, 60, 0, seed=1)
+    kept = [data[i][0] for i in range(60)]
+    assert len(opened) == len(set(opened)) == len(frames)
+    monkeypatch.setattr(datasets, "CACHED_BYTES", 2 * 160 * 120 * 3)
+    opened.clear()
+    data = DetectionCrops(frames, fast.detector, 60, 0, seed=1)
+    assert all(torch.equal(data[i][0], image) for i, image in enumerate(kept))
+    assert sum(opened.count(path) == 1 for path in set(opened)) == 2
 
 
 def test_an_ignored_region_loses_its_content_and_a_kept_box_does_not() -> None:

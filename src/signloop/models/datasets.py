@@ -31,6 +31,7 @@ Image = NDArray[np.uint8]
 MIN_VISIBLE = 0.5  # a box of which less is left by a crop is hidden, not learnt
 KNOWN_AROUND = 0.5  # of a box's longer side: so much beside a verified box is known, too, in a frame that nobody searched
 GREY = 128  # what a crop shows outside of the frame
+CACHED_BYTES = 1_000_000_000  # of decoded frames, kept by each process that reads them: a few hundred stills
 MIN_SIDE_PX = 5.0  # a smaller box in a scaled crop is hidden, not learnt
 
 
@@ -146,6 +147,8 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             "rejected": [i for i, frame in enumerate(frames) if len(frame.rejected)],
         }
         self.light = A.Compose(_light(cfg.exposure))
+        self._decoded: dict[Path, Image] = {}
+        self._decoded_bytes = 0
 
     def __len__(self) -> int:
         return self.items
@@ -153,7 +156,7 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     def __getitem__(self, item: int) -> tuple[Tensor, dict[str, Tensor]]:
         rng = np.random.default_rng((self.seed, item))
         frame, boxes = self._aim(rng)
-        image = read_image(frame.path)
+        image = self._read(frame.path)
         scale = float(np.exp(rng.uniform(np.log(self.cfg.scale_min), np.log(self.cfg.scale_max)))) * self.cfg.input_scale
         left, top, side = self._window(image, boxes, scale, rng)
         crop, visible = self._cut(image, frame, left, top, side)
@@ -163,6 +166,16 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             crop, visible = mirrored(crop, visible)
         labels = torch.full((len(visible),), self.label, dtype=torch.int64)
         return to_tensor(crop), {"boxes": torch.from_numpy(visible), "labels": labels}
+
+    def _read(self, path: Path) -> Image:
+        """Decode a frame, and keep the first ones that fit into `CACHED_BYTES`: each is cut many times."""
+        if path in self._decoded:
+            return self._decoded[path]
+        image = read_image(path)
+        if self._decoded_bytes + image.nbytes <= CACHED_BYTES:
+            self._decoded[path] = image
+            self._decoded_bytes += image.nbytes
+        return image
 
     def _aim(self, rng: np.random.Generator) -> tuple[FrameTruth, NDArray[np.float32]]:
         """Choose a frame, and its boxes of which one shall be in the crop; none for a crop from anywhere."""
