@@ -453,12 +453,15 @@ def bench_trackers(
     from signloop.studies import trackers
 
     settings, known = read_params(find_project()), read_truth(truth)
-    table = Table("frames a second", "tracker", *trackers.MEASURES, "settings")
+    table, said = Table("frames a second", "tracker", *trackers.MEASURES), []
     for path in predictions:
         found = read_json(path)
         for one in trackers.compare(recordings, known, found, settings.prelabel, progress):
-            table.add_row(f"{found['fps']:g}", one.tracker, *(f"{one.scores[name]:.3f}" for name in trackers.MEASURES), one.settings)
+            table.add_row(f"{found['fps']:g}", one.tracker, *(f"{one.scores[name]:.3f}" for name in trackers.MEASURES))
+            said.append(f"{one.tracker} at {found['fps']:g} frames a second: {one.settings}")
     out.print(table, markup=False)
+    for line in said:
+        out.print(line, markup=False)
 
 
 @measure.command("votes")
