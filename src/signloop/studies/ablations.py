@@ -5,7 +5,6 @@ Recordings are not looked at. Each training is an MLflow run, and happens once.
 """
 
 import csv
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 from signloop.core import tables
 from signloop.core.bounds import Interval, paired_bootstrap, percentiles, resample
 from signloop.core.boxes import Boxes
-from signloop.core.files import atomic_path, read_json, write_json
+from signloop.core.files import atomic_path, read_json, sha256_json, write_json
 from signloop.core.params import Params, parse
 from signloop.frames.images import read_image
 from signloop.measure.detection import AP50, AP75, precision_by_threshold, resampled_precision
@@ -64,7 +63,7 @@ class Choice:
     @property
     def folder(self) -> str:
         """A name for its folder that no other choice has."""
-        return f"{self.network}-{hashlib.sha256(' '.join(self.overrides).encode()).hexdigest()[:8] if self.overrides else 'base'}"
+        return f"{self.network}-{sha256_json(self.overrides)[:8] if self.overrides else 'base'}"
 
 
 CHOICES = (
@@ -108,11 +107,12 @@ def run(bench: Bench, choices: Sequence[Choice], seed: int, store: Store, progre
         DataError: the data is incomplete.
     """
     commit = claim(bench)
-    truth = assembled(bench, bench.out / "project", seed) / "data" / "truth"
+    root = bench.out / f"seed-{seed}"
+    truth = assembled(bench, root / "project", seed) / "data" / "truth"
     rows = []
     base: dict[str, dict[str, Any]] = {}
     for choice in choices:
-        home = bench.out / choice.folder
+        home = root / choice.folder
         if not (home / "found.json").exists():
             bench.say(f"{choice.network}: {choice.name}")
             _train(bench, choice, seed, truth, home, progress)
@@ -142,7 +142,8 @@ def _params(bench: Bench, choice: Choice, seed: int) -> Params:
 
 def _train(bench: Bench, choice: Choice, seed: int, truth: Path, home: Path, progress: Progress) -> None:
     params = _params(bench, choice, seed)
-    mistakes = bench.out / "detector-base" / "mistakes"
+    of_base = home.parent / "detector-base" / "mistakes"
+    mistakes = of_base
     if choice.network == "detector":
         mistakes = home / "mistakes"
     elif not params.data.mistakes_per_frame:
@@ -152,7 +153,7 @@ def _train(bench: Bench, choice: Choice, seed: int, truth: Path, home: Path, pro
     LEARN[choice.network](truth, params, home, mistakes, progress)
     minutes = (time.monotonic() - start) / 60
     look = _look_at_stills if choice.network == "detector" else _look_at_crops
-    write_json(home / "found.json", {"minutes": minutes, **look(home, params, truth, bench.out / "detector-base" / "mistakes")})
+    write_json(home / "found.json", {"minutes": minutes, **look(home, params, truth, of_base)})
 
 
 def _look_at_stills(home: Path, params: Params, truth: Path, _: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from signloop.core.errors import ConfigError
 from signloop.core.params import Prelabel
 from signloop.frames.video import open_recording
 from signloop.measure.score import score_recordings
+from signloop.measure.signs import parse_predictions
 from signloop.measure.truth import TruthRecordings, Video
 from signloop.prelabel.predict import Progress
 from signloop.prelabel.track import Tracker
@@ -67,7 +68,7 @@ def compare(folder: Path, truth: TruthRecordings, predictions: Mapping[str, Any]
         truth: of the recordings.
         predictions: as `signloop score --predictions` writes them; only `fps` and `frames` are used.
         params: of Signloop's own tracker.
-        progress: called with a word, settings done and in all.
+        progress: called with a word, peers done and in all.
 
     Returns:
         One result for each tracker, Signloop's first; of a peer the setting that finds most signs, of these the one with the fewest
@@ -77,8 +78,8 @@ def compare(folder: Path, truth: TruthRecordings, predictions: Mapping[str, Any]
         ConfigError: the package is not installed.
         DataError: a recording cannot be read, or the predictions are malformed.
     """
+    fps = parse_predictions(predictions, truth).fps
     looks = {video.file_name: list(_looks(video, predictions)) for video in truth.videos}
-    fps = float(predictions["fps"])
 
     def score(name: str, settings: str, follow: Callable[[Video, Looks], list[Sign]]) -> Result:
         signs = [

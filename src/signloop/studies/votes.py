@@ -94,7 +94,7 @@ def compare(
     Raises:
         DataError: a recording cannot be read, or the predictions are malformed.
     """
-    fps = float(predictions["fps"])
+    fps = parse_predictions(predictions, truth).fps
     signs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     for number, video in enumerate(truth.videos, start=1):
         boxes = {int(f["frame_index"]): f["boxes"] for f in predictions["frames"] if f["video"] == video.file_name}
