@@ -399,6 +399,7 @@ def bench_roads(
     data: Annotated[Path, typer.Option(help="Folder with gtsdb_seed/, gtsrb/, drives/ and carnd/.")],
     folder: Annotated[Path, typer.Option("--out", help="Gets a folder per seed; what is finished there is not done again.")],
     seed: Annotated[list[int] | None, typer.Option(min=0, help="Of the trainings; may be given again. Default: 0, 1 and 2.")] = None,
+    cycles: Annotated[int, typer.Option(min=1, max=2, help="1: stop before the played person.")] = 2,
     override: Annotated[list[str] | None, typer.Option(help="One more Hydra override; may be given again.")] = None,
     json_file: Json = None,
 ) -> None:
@@ -409,7 +410,7 @@ def bench_roads(
     project = find_project()
     overrides = ["+experiment=roads", *(override or [])]
     bench = Bench(project.root, data.resolve(), folder.resolve(), overrides, lambda text: out.print(text, markup=False))
-    results = roads.run(bench, seed or [0, 1, 2], roads.Store(project.mlflow_uri, project.artifact_root), progress)
+    results = roads.run(bench, seed or [0, 1, 2], cycles, roads.Store(project.mlflow_uri, project.artifact_root), progress)
     if json_file is not None:
         write_json(json_file, {number: {name: asdict(found) for name, found in result.items()} for number, result in results.items()})
     table = Table("measure", "median", "95 % interval", "least", "aim", "")

@@ -34,20 +34,26 @@ def test_the_whole_benchmark_runs_once_and_goes_on_where_it_was_cut(road_data: P
     said: list[str] = []
     bench = Bench(ROOT, road_data, tmp_path / "out", tiny, said.append)
     uri, artifacts = store.sqlite_uri(tmp_path), tmp_path / "artifacts"
-    found = roads.run(bench, [0], roads.Store(uri, artifacts), lambda what, done, total: None)[0]
+    where, quiet = roads.Store(uri, artifacts), lambda what, done, total: None
+    first = roads.run(bench, [0], 1, where, quiet)[0]
+    assert "second_minus_first.errors" not in first
+    found = roads.run(bench, [0], 2, where, quiet)[0]
+    assert first.items() <= found.items()
     assert set(BARS) <= set(found)
     assert all(one.value is not None for one in found.values())
     assert found["detector.gflop"].value is not None
     assert found["detector.gflop"].value > 1
     steps = [text.split(": ")[1] for text in said if text.startswith("seed-0/")]
     assert steps == ["params", "stills", "crops", "first", "person", "second", "person", "second"]
-    logged = runs.find(uri, {"kind": "bench roads"}, artifact_root=artifacts)
+    logged = runs.find(uri, {"kind": "bench roads", "cycle": "first"}, artifact_root=artifacts)
     assert [run.metrics["drives.ap50"] for run in logged] == [found["drives.ap50"].value]
+    assert len(runs.find(uri, {"kind": "bench roads", "cycle": "second"}, artifact_root=artifacts)) == 1
     assert list(artifacts.rglob(roads.SHEET))
 
     said.clear()
-    (tmp_path / "out" / "seed-0" / "result.json").unlink()
-    again = roads.run(bench, [0], roads.Store(uri, artifacts), lambda what, done, total: None)[0]
+    for cycle in roads.MEASURED:
+        (tmp_path / "out" / "seed-0" / f"{cycle}-result.json").unlink()
+    again = roads.run(bench, [0], 2, where, quiet)[0]
     assert again == found
     assert [text for text in said if text.startswith("seed-0/")] == []
     assert isinstance(again["first_cycle.minutes"], Measured)

@@ -34,7 +34,8 @@ SIGN_MEASURES = ("sign_recall", "tracks_per_sign", "false_signs_per_minute", "si
 CORNERS = ("x1", "y1", "x2", "y2")
 HALVES = ("even", "odd")
 SHEET = "first-errors.png"  # what the first cycle got wrong
-ROOM = 5_000_000_000  # bytes that one seed takes: three projects with their DVC caches
+ROOM = {"first": 2_000_000_000, "second": 4_000_000_000}  # bytes that a seed takes: projects with their DVC caches
+TIME = {"first": "forty minutes", "second": "eighty minutes"}
 
 
 @dataclass(frozen=True)
@@ -45,46 +46,36 @@ class Store:
     artifact_root: Path | None
 
 
-def run(bench: Bench, seeds: Sequence[int], store: Store, progress: Progress) -> dict[int, dict[str, Measured]]:
-    """Run what is missing, and return what each seed reached.
+def run(bench: Bench, seeds: Sequence[int], cycles: int, store: Store, progress: Progress) -> dict[int, dict[str, Measured]]:
+    """Run what is missing of one cycle or of both, the first of all seeds first, and return what each seed reached.
 
     Raises:
         ConfigError: `bench.out` belongs to other code, parameters or data.
         DataError: the data is incomplete, the disk too small, or a command failed.
     """
     commit = claim(bench)
-    results = {}
-    for seed in seeds:
-        home = bench.out / f"seed-{seed}"
-        if not (home / "result.json").exists():
-            bench.say(f"seed {seed}: about {ROOM / 1e9:.0f} GB, and two hours on two cores")
-            require_free_space(bench.out, ROOM)
-            found = _measure(bench, home, seed, progress)
-            _log(
-                store,
-                {"git_commit": commit, "kind": "bench roads"},
-                {"seed": seed, "overrides": " ".join(bench.overrides)},
-                found,
-                home / SHEET,
-            )
-            write_json(home / "result.json", {name: asdict(one) for name, one in found.items()})
-        results[seed] = {name: Measured(**one) for name, one in read_json(home / "result.json").items()}
+    results: dict[int, dict[str, Measured]] = {seed: {} for seed in seeds}
+    for cycle, measure in list(MEASURED.items())[:cycles]:
+        for seed in seeds:
+            home = bench.out / f"seed-{seed}"
+            kept = home / f"{cycle}-result.json"
+            if not kept.exists():
+                bench.say(f"seed {seed}, {cycle} cycle: about {ROOM[cycle] / 1e9:.0f} GB, and {TIME[cycle]} on two cores")
+                require_free_space(bench.out, ROOM[cycle])
+                found = measure(bench, home, seed, progress)
+                tags = {"git_commit": commit, "kind": "bench roads", "cycle": cycle}
+                _log(store, tags, {"seed": seed, "overrides": " ".join(bench.overrides)}, found, home / SHEET)
+                write_json(kept, {name: asdict(one) for name, one in found.items()})
+            results[seed] |= {name: Measured(**one) for name, one in read_json(kept).items()}
     return results
 
 
-def _measure(bench: Bench, home: Path, seed: int, progress: Progress) -> dict[str, Measured]:
+def _first(bench: Bench, home: Path, seed: int, progress: Progress) -> dict[str, Measured]:
     truth = read_truth(bench.drives / "truth.json")
     minutes = first_cycle(bench, home / "first", seed)
-    champion, settings = home / "first" / "data" / "champion" / "bundle", load(home / "first" / "params.yaml")
-    found = {fps: _predict(bench, champion, settings, truth, fps, home / f"first-{fps}fps.json", progress) for fps in RATES}
+    champion, settings = _champion(home)
+    found = {fps: _predict(bench, champion, settings, truth, fps, _labels(home, fps), progress) for fps in RATES}
     draw_errors(bench.drives, truth, found[RATES[0]], settings.taxonomy, home / SHEET)
-    second: dict[str, Any] = {"fps": found[RATES[0]]["fps"], "frames": [], "signs": []}
-    for half, others in zip(HALVES, reversed(HALVES), strict=True):
-        second_cycle(bench, home / "first", home / half, [video.file_name for video in halves(truth)[half].videos])
-        candidate = home / half / "data" / "candidate"
-        path = home / f"second-{half}.json"
-        later = _predict(bench, candidate, load(home / half / "params.yaml"), halves(truth)[others], RATES[0], path, progress)
-        second |= {key: [*second[key], *later[key]] for key in ("frames", "signs")}
     runtime = _runtime(champion, settings)
     return {
         **_stills(home / "first"),
@@ -93,8 +84,33 @@ def _measure(bench: Bench, home: Path, seed: int, progress: Progress) -> dict[st
         "detector.gflop": Measured(_gflop(champion)),
         "strangers.named": Measured(_strangers(bench, runtime, settings)),
         "first_cycle.minutes": Measured(minutes),
-        **_paired(truth, found[RATES[0]], second),
     }
+
+
+def _second(bench: Bench, home: Path, seed: int, progress: Progress) -> dict[str, Measured]:
+    """Compare the second cycle with the first on both halves together, each labelled by the model that did not learn from it."""
+    truth, first = read_truth(bench.drives / "truth.json"), read_json(_labels(home, RATES[0]))
+    second: dict[str, Any] = {"fps": first["fps"], "frames": [], "signs": []}
+    for half, others in zip(HALVES, reversed(HALVES), strict=True):
+        second_cycle(bench, home / "first", home / half, [video.file_name for video in halves(truth)[half].videos])
+        candidate = home / half / "data" / "candidate"
+        path = home / f"second-{half}.json"
+        later = _predict(bench, candidate, load(home / half / "params.yaml"), halves(truth)[others], RATES[0], path, progress)
+        second |= {key: [*second[key], *later[key]] for key in ("frames", "signs")}
+    compared = compare_recordings(truth, first, second)
+    names = ("errors", "right_signs")
+    return {f"second_minus_first.{name}": Measured(compared[name]["difference"], compared[name]["interval"]) for name in names}
+
+
+MEASURED = {"first": _first, "second": _second}
+
+
+def _champion(home: Path) -> tuple[Path, Params]:
+    return home / "first" / "data" / "champion" / "bundle", load(home / "first" / "params.yaml")
+
+
+def _labels(home: Path, fps: int) -> Path:
+    return home / f"first-{fps}fps.json"
 
 
 def halves(truth: TruthRecordings) -> dict[str, TruthRecordings]:
@@ -171,13 +187,6 @@ def _strangers(bench: Bench, runtime: Runtime, settings: Params) -> int:
     named = {row["sign_id"] for row in found.signs if row["class_id"] is not None}
     on_stranger = {row["sign_id"] for row in found.boxes if iou([[row[c] for c in CORNERS]], real[row["index"]]).max(initial=0) >= SAME_IOU}
     return len(named & on_stranger)
-
-
-def _paired(truth: TruthRecordings, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Measured]:
-    """Compare the second cycle with the first on both halves together, each labelled by the model that did not learn from it."""
-    compared = compare_recordings(truth, first, second)
-    names = ("errors", "right_signs")
-    return {f"second_minus_first.{name}": Measured(compared[name]["difference"], compared[name]["interval"]) for name in names}
 
 
 def _log(store: Store, tags: Mapping[str, object], params: Mapping[str, object], result: Mapping[str, Measured], sheet: Path) -> None:
