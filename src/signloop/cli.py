@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from signloop.core.errors import ConfigError, DataError
-from signloop.core.files import read_json, write_json
+from signloop.core.files import read_json, write_csv, write_json
 from signloop.stages import _edge
 from signloop.stages._edge import find_project, guarded, progress, read_params, set_up_logging
 
@@ -273,17 +273,28 @@ def simulate_review(
     recording: Annotated[
         list[str] | None, typer.Option(help="Only these recordings, by name; default: all that wait and are in the truth.")
     ] = None,
+    signs: Annotated[
+        int | None, typer.Option(min=1, help="Answer only so many of the predicted signs, and search no frame for missed ones.")
+    ] = None,
+    order: Annotated[str, typer.Option(help="Of --signs: queue (the most useful first) or random.")] = "queue",
 ) -> None:
     """Play the person from truth, with errors, and publish the round."""
+    from signloop.core import tables
+    from signloop.review import snapshot
+    from signloop.review.simulate import first_signs
     from signloop.review.simulate import simulate_review as act
 
+    if order not in ("queue", "random"):
+        raise ConfigError("unknown order", where="--order", expected="queue or random", found=order)
     project = find_project()
     _edge.require_rounds(project)
     settings = read_params(project)
-    names = recording or _names_in(project, truth)
-    report = act(
-        _snapshot(project, names), truth, project.data / "verified", settings.taxonomy, settings.data, error_rate=error_rate, seed=seed
-    )
+    shown = _snapshot(project, recording or _names_in(project, truth))
+    chosen = None
+    if signs is not None:
+        queue = tables.read(project.data / "queue" / "queue.parquet", "queue")
+        chosen = first_signs(queue, snapshot.load(shown).recordings, signs, "queue" if order == "queue" else "random", seed)
+    report = act(shown, truth, project.data / "verified", settings.taxonomy, settings.data, signs=chosen, error_rate=error_rate, seed=seed)
     _dvc_add(project)
     out.print(str(report), markup=False)
 
@@ -435,11 +446,36 @@ def bench_ablations(
     bench = Bench(project.root, data.resolve(), folder.resolve(), ["+experiment=roads"], lambda text: out.print(text, markup=False))
     rows = ablations.run(bench, ablations.CHOICES, seed, Store(project.mlflow_uri, project.artifact_root), progress)
     if table_file is not None:
-        ablations.write_csv(rows, table_file)
+        write_csv(table_file, ablations.COLUMNS, rows)
     table = Table("network", "choice", "measure", "value", "gain", "95 % interval", "minutes")
     for row in rows:
         gain, interval = (f"{row['gain']:+.3f}", f"{row['low']:+.3f} to {row['high']:+.3f}") if row["overrides"] else ("", "")
         table.add_row(row["network"], row["choice"], row["measure"], f"{row['value']:.3f}", gain, interval, f"{row['minutes']:.1f}")
+    out.print(table, markup=False)
+
+
+@measure.command("curve")
+def bench_curve(
+    data: Annotated[Path, typer.Option(help="Folder with gtsdb_seed/, gtsrb/, drives/ and carnd/.")],
+    folder: Annotated[Path, typer.Option("--out", help="As of `signloop bench roads`, whose first cycle is then used, or another one.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of the trainings and of the random order.")] = 0,
+    table_file: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file too.")] = None,
+) -> None:
+    """Train with none, some and all signs of half the drives verified, by the queue and at random, and score the other half; hours."""
+    from signloop.studies import curve
+    from signloop.studies.cycles import Bench
+    from signloop.studies.roads import Store
+
+    project = find_project()
+    bench = Bench(project.root, data.resolve(), folder.resolve(), ["+experiment=roads"], lambda text: out.print(text, markup=False))
+    rows = curve.run(bench, seed, Store(project.mlflow_uri, project.artifact_root), progress)
+    if table_file is not None:
+        write_csv(table_file, curve.COLUMNS, rows)
+    table = Table("signs verified", "order", "AP50", "rightly named", "errors", "difference", "95 % interval")
+    for row in rows:
+        interval = "" if row["low"] is None else f"{row['low']:+.0f} to {row['high']:+.0f}"
+        shares = (f"{row[name]:.3f}" for name in ("ap50", "right_signs"))
+        table.add_row(str(row["signs"]), row["order"], *shares, f"{row['errors']:.0f}", f"{row['difference']:+.0f}", interval)
     out.print(table, markup=False)
 
 

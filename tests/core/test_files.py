@@ -1,5 +1,6 @@
 """Writes are whole or absent; hashes depend on content only."""
 
+import csv
 import errno
 import hashlib
 from pathlib import Path
@@ -39,6 +40,12 @@ def test_what_is_no_json_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_missing_json_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"does not exist .*absent\.json"):
         files.read_json(tmp_path / "absent.json")
+
+
+def test_a_table_for_a_reader_has_short_numbers_and_no_other_columns(tmp_path: Path) -> None:
+    files.write_csv(tmp_path / "table.csv", ("name", "gain", "low"), [{"name": "x, y", "gain": 0.123456, "low": None, "more": 1}])
+    with (tmp_path / "table.csv").open() as file:
+        assert list(csv.DictReader(file)) == [{"name": "x, y", "gain": "0.1235", "low": ""}]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

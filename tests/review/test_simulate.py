@@ -5,14 +5,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.core.params import Data
 from signloop.core.rounds import read_rounds
 from signloop.core.taxonomy import Taxonomy
 from signloop.review import snapshot
-from signloop.review.simulate import SimulateReport, simulate_review
+from signloop.review.simulate import SimulateReport, first_signs, simulate_review
 
 DRIVE, PHOTOS = "d" * 16, "f" * 16
 
@@ -114,3 +116,54 @@ def test_truth_without_categories_uses_ids(project: Path, shown: Path, taxonomy:
         a["category_id"] = {1: 3, 2: 8, 99: 99}[a["category_id"]]
     (project / "truth.json").write_text(json.dumps(value))
     assert play(project, shown, taxonomy, data).published.counts["relabelled"] == 3
+
+
+def test_a_person_who_stops_after_some_signs_says_nothing_of_others_and_completes_no_frame(
+    project: Path, shown: Path, taxonomy: Taxonomy, data: Data
+) -> None:
+    sign = f"{DRIVE}/mtest/"
+    report = play(project, shown, taxonomy, data, signs=[sign + "0001", sign + "0002"])
+    assert report.published.counts == {"accepted": 0, "relabelled": 3, "moved": 0, "rejected": 1, "added": 0, "unsure": 0}
+    verified = read_rounds(project / "verified")
+    assert {(r["sign_id"], r["verdict"]) for r in verified.boxes.to_pylist()} == {
+        (sign + "0001", "relabelled"),
+        (sign + "0002", "rejected"),
+    }
+    assert verified.boxes.num_rows == 7  # both in the frames between, too
+    assert not any(verified.frames["complete"].to_pylist())
+
+
+def test_a_frame_without_a_chosen_sign_is_not_looked_at(project: Path, shown: Path, taxonomy: Taxonomy, data: Data) -> None:
+    play(project, shown, taxonomy, data, signs=[f"{DRIVE}/mtest/0002"])
+    assert read_rounds(project / "verified").frames["frame_id"].to_pylist() == [f"{DRIVE}/000000"]
+
+
+def test_slips_on_signs_that_were_not_asked_do_not_count(project: Path, shown: Path, taxonomy: Taxonomy, data: Data) -> None:
+    report = play(project, shown, taxonomy, data, error_rate=1.0, signs=[f"{DRIVE}/mtest/0002"])
+    assert report.slips == {"misnamed": 0, "kept": 1, "missed": 0}
+
+
+def questions(*asked: tuple[str, str]) -> pa.Table:
+    """A queue that asks about these (recording, sign), the first one first, and then about a frame."""
+    nothing = {"sign_id": None, "frame_id": None, "class_id": None, "confidence": None, "reason": "test"}
+    rows = [
+        {**nothing, "queue_id": sign, "kind": "sign", "sign_id": sign, "recording_id": recording, "rank": rank}
+        for rank, (recording, sign) in enumerate(asked, 1)
+    ]
+    frame = {**nothing, "queue_id": "frame:0", "kind": "audit", "frame_id": f"{DRIVE}/000000", "recording_id": DRIVE, "rank": len(rows) + 1}
+    return tables.from_rows("queue", [*rows, frame])
+
+
+def test_signs_are_answered_in_the_order_of_the_queue_or_drawn() -> None:
+    queue = questions((DRIVE, "s3"), (PHOTOS, "s9"), (DRIVE, "s1"), (DRIVE, "s2"), *((DRIVE, f"t{n}") for n in range(20)))
+    assert first_signs(queue, [DRIVE], 3, "queue", 0) == ["s3", "s1", "s2"]
+    assert len(first_signs(queue, [DRIVE], 99, "queue", 0)) == 23
+    drawn = first_signs(queue, [DRIVE], 23, "random", 0)
+    assert sorted(drawn) == sorted(first_signs(queue, [DRIVE], 99, "queue", 0))
+    assert first_signs(queue, [DRIVE], 5, "random", 0) == drawn[:5]
+    assert first_signs(queue, [DRIVE], 23, "random", 1) != drawn
+
+
+def test_an_order_needs_questions() -> None:
+    with pytest.raises(DataError, match="no sign of these recordings waits"):
+        first_signs(questions((PHOTOS, "s9")), [DRIVE], 3, "queue", 0)

@@ -1,6 +1,5 @@
 """The ablations: what is compared with what, and all of it on a few drawn stills with networks that learn next to nothing."""
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from signloop.core import tables
 from signloop.registry import runs, store
 from signloop.studies import ablations
-from signloop.studies.ablations import BASE, CHOICES, COLUMNS, Choice, write_csv
+from signloop.studies.ablations import BASE, CHOICES, Choice
 from signloop.studies.cycles import Bench
 from signloop.studies.roads import Store
 
@@ -54,13 +53,6 @@ def test_gains_in_boxes_are_paired_by_still(truth_of_two_stills: Path) -> None:
     before, gain = gains["ap50"]
     assert [before, before + gain.value] == pytest.approx([0.5, 1.0], abs=0.01)
     assert gain.low == 0
-
-
-def test_the_table_is_written_for_a_reader(tmp_path: Path) -> None:
-    row = {**dict.fromkeys(COLUMNS, "x"), "gain": 0.123456, "more": 1}
-    write_csv([row], tmp_path / "table.csv")
-    with (tmp_path / "table.csv").open() as file:
-        assert list(csv.DictReader(file)) == [{**dict.fromkeys(COLUMNS, "x"), "gain": "0.1235"}]
 
 
 @pytest.fixture

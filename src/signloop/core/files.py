@@ -1,11 +1,12 @@
 """Content hashes and writes that are either whole or absent."""
 
+import csv
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,14 @@ def read_json(path: Path) -> Any:
         raise DataError("the file cannot be read", where=path, found=error.strerror) from error
     except (ValueError, RecursionError) as error:
         raise DataError("the file is no valid JSON", where=path, found=str(error)) from error
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table for a reader, whole or not at all: these columns of each row, floats to four digits, None as nothing."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: f"{v:.4f}" if isinstance(v := row[name], float) else v for name in columns} for row in rows)
 
 
 def require_free_space(folder: Path, needed_bytes: int) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -62,16 +62,20 @@ def publish_corrected(
     at: datetime,
     meta: Mapping[str, Any],
     seconds: float | None = None,
+    signs: Collection[str] | None = None,
 ) -> PublishReport:
     """Compare with the snapshot and write the round; all frames looked at count as complete.
+
+    With `signs`, only the verdicts on these predicted signs are written, and no frame is complete: nothing else was asked.
 
     Raises:
         DataError: as `compare` and `publish_round`.
     """
     boxes = compare(snapshot, corrected, frame_ids, annotator, at, seconds)
-    frames = tables.from_rows(
-        "verified_frames", [{"round": -1, "frame_id": frame_id, "annotator": annotator, "complete": True} for frame_id in sorted(frame_ids)]
-    )
+    if signs is not None:
+        boxes = boxes.filter(pc.is_in(boxes["sign_id"], pa.array(sorted(signs), pa.string())))
+    about = {"round": -1, "annotator": annotator, "complete": signs is None}
+    frames = tables.from_rows("verified_frames", [{**about, "frame_id": frame_id} for frame_id in sorted(frame_ids)])
     path = publish_round(
         verified_folder,
         label=label,

@@ -1,12 +1,13 @@
 """A snapshot and the truth about its recordings enter, a round like a person's leaves: with it the loop runs in tests and benchmarks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from signloop.core.boxes import SAME_IOU, clip, inside_share, iou, xywh_to_xyxy
 from signloop.core.errors import DataError
@@ -20,6 +21,7 @@ from signloop.review.snapshot import NO_PROPOSALS, Proposals, Snapshot
 from signloop.review.verdicts import Corners, CorrectedBox, match_pairs
 
 ANNOTATOR = "simulated"
+Order = Literal["queue", "random"]
 GOOD_IOU = 0.75  # under it, the person draws the box anew
 IGNORED_SHARE = 0.5  # of a proposal inside an ignore region
 
@@ -168,6 +170,7 @@ def simulate_review(
     data: Data,
     *,
     recordings: Sequence[str] | None = None,
+    signs: Collection[str] | None = None,
     error_rate: float,
     seed: int,
     annotator: str = ANNOTATOR,
@@ -186,6 +189,7 @@ def simulate_review(
         taxonomy: class names of the truth are its names.
         data: shares of the splits.
         recordings: names; None reviews all of the snapshot.
+        signs: answers these predicted signs only, and searches no frame for missed ones; None does all.
         error_rate: probability of each slip, in [0, 1].
         seed: of the slips.
         annotator: who the round says it was.
@@ -204,6 +208,8 @@ def simulate_review(
     wanted = {n: r for n, r in names.items() if recordings is None or n in recordings}
     truth = read_frames_truth(read_json(truth_json), wanted, taxonomy, truth_json)
     frame_ids = _frames_to_review(shown, truth, set(wanted.values()), truth_json)
+    if signs is not None:
+        frame_ids = [f for f in frame_ids if not set(signs).isdisjoint(shown.proposals.get(f, NO_PROPOSALS).sign_ids)]
     person = _Person(error_rate, seed, taxonomy.ids)
     corrected = []
     for frame_id in frame_ids:
@@ -219,8 +225,31 @@ def simulate_review(
         label="simulated",
         at=at or datetime.now(UTC),
         meta={"source": "simulated", "error_rate": error_rate, "seed": seed},
+        signs=signs,
     )
-    return SimulateReport(report, {kind: len(keys) for kind, keys in person.slips.items()})
+    return SimulateReport(report, {kind: len(keys if signs is None else keys & set(signs)) for kind, keys in person.slips.items()})
+
+
+def first_signs(queue: pa.Table, recording_ids: Collection[str], number: int, order: Order, seed: int) -> list[str]:
+    """Return the predicted signs that a person answers who stops after some.
+
+    Args:
+        queue: the questions, of which those about signs of these recordings count.
+        recording_ids: what is reviewed.
+        number: how many are answered; if fewer are asked, all of them.
+        order: "queue" takes the most useful first, "random" draws them.
+        seed: of the draw; with one seed the first ones are the same for every number.
+
+    Raises:
+        DataError: no sign of these recordings is asked about.
+    """
+    asked = [row for row in queue.to_pylist() if row["kind"] == "sign" and row["recording_id"] in recording_ids]
+    if not asked:
+        raise DataError("no sign of these recordings waits for an answer", todo="Run `dvc repro`, or review without --signs.")
+    ranked = [row["sign_id"] for row in sorted(asked, key=lambda row: row["rank"])]
+    if order == "random":
+        ranked = np.random.default_rng(seed).permutation(sorted(ranked)).tolist()
+    return ranked[:number]
 
 
 def _without_doubles(boxes: Sequence[TruthBox]) -> list[TruthBox]:

@@ -4,7 +4,6 @@ Stills and crops of the splits val and test are scored together. Nothing is chos
 Recordings are not looked at. Each training is an MLflow run, and happens once.
 """
 
-import csv
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 from signloop.core import tables
 from signloop.core.bounds import Interval, paired_bootstrap, percentiles, resample
 from signloop.core.boxes import Boxes
-from signloop.core.files import atomic_path, read_json, sha256_json, write_json
+from signloop.core.files import read_json, sha256_json, write_json
 from signloop.core.params import Params, parse
 from signloop.frames.images import read_image
 from signloop.measure.detection import AP50, AP75, precision_by_threshold, resampled_precision
@@ -30,19 +29,13 @@ from signloop.models.runtime import fast_detector
 from signloop.prelabel.predict import Progress
 from signloop.registry import runs
 from signloop.stages import _edge
-from signloop.studies.cycles import Bench, assembled, claim
+from signloop.studies.cycles import BUDGET, Bench, assembled, claim
 from signloop.studies.roads import Store
 
 EXPERIMENT = "bench-ablations"
 BASE = "as it is"
 SAMPLES = 2000
 HELD = ("val", "test")
-BUDGET = (
-    "train.detector.steps=600",
-    "train.classifier.steps=400",
-    "train.detector.validate_every=1000000",  # only at the end
-    "train.classifier.validate_every=1000000",
-)
 COLUMNS = ("network", "choice", "overrides", "measure", "base", "value", "gain", "low", "high", "minutes", "base_minutes")
 
 
@@ -124,14 +117,6 @@ def run(bench: Bench, choices: Sequence[Choice], seed: int, store: Store, progre
             _log(store, commit, choice, seed, mine, home)
         rows += mine
     return rows
-
-
-def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write the rows of `run` for a reader: numbers to four digits."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: f"{v:.4f}" if isinstance(v := row[name], float) else v for name in COLUMNS} for row in rows)
 
 
 def _params(bench: Bench, choice: Choice, seed: int) -> Params:

@@ -17,6 +17,12 @@ NEEDED = ("gtsdb_seed/annotations.json", "gtsrb/index.csv", "drives/truth.json",
 FILMS = ("drives", "carnd")
 SIGNLOOP = (sys.executable, "-c", "from signloop.cli import main; main()")
 REPRO = (sys.executable, "-m", "dvc", "repro")
+BUDGET = (  # of trainings that are only compared with one another
+    "train.detector.steps=600",
+    "train.classifier.steps=400",
+    "train.detector.validate_every=1000000",  # only at the end
+    "train.classifier.validate_every=1000000",
+)
 UNSET = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME")  # each project has a store of its own
 
 
@@ -128,13 +134,42 @@ def second_cycle(bench: Bench, first: Path, project: Path, names: Sequence[str])
     Raises:
         DataError: a command failed.
     """
+    _copy(first, project)
+    _play(bench, project, names)
+    _once(bench, project, "second", *REPRO)
+
+
+def after_answers(bench: Bench, first: Path, project: Path, names: Sequence[str], answers: Sequence[str], overrides: Sequence[str]) -> None:
+    """Make a bundle in a copy of `first` with other parameters, after the person answered some signs of some recordings only.
+
+    Args:
+        bench: whose overrides come before `overrides`.
+        first: a project after its first cycle.
+        project: the copy.
+        names: of the recordings that are reviewed.
+        answers: options of `simulate-review` that say which signs are answered; none: nobody answers.
+        overrides: of the parameters.
+
+    Raises:
+        DataError: a command failed.
+    """
+    _copy(first, project)
+    _once(bench, project, "budget", *SIGNLOOP, "params", *bench.overrides, *overrides)
+    if answers:
+        _play(bench, project, names, *answers)
+    _once(bench, project, "bundle", *REPRO, "bundle")
+
+
+def _copy(first: Path, project: Path) -> None:
     if not project.exists():
         with atomic_folder(project) as new:
             shutil.copytree(first, new, symlinks=True, dirs_exist_ok=True)
+
+
+def _play(bench: Bench, project: Path, names: Sequence[str], *more: str) -> None:
     chosen = [word for name in names for word in ("--recording", name)]
     truth = ("--truth", str(bench.drives / "truth.json"))
-    _once(bench, project, "person", *SIGNLOOP, "simulate-review", *truth, "--error-rate", str(SLIPS), *chosen)
-    _once(bench, project, "second", *REPRO)
+    _once(bench, project, "person", *SIGNLOOP, "simulate-review", *truth, "--error-rate", str(SLIPS), *more, *chosen)
 
 
 def _once(bench: Bench, project: Path, name: str, *command: str) -> float | None:

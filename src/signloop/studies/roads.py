@@ -74,7 +74,7 @@ def _first(bench: Bench, home: Path, seed: int, progress: Progress) -> dict[str,
     truth = read_truth(bench.drives / "truth.json")
     minutes = first_cycle(bench, home / "first", seed)
     champion, settings = _champion(home)
-    found = {fps: _predict(bench, champion, settings, truth, fps, _labels(home, fps), progress) for fps in RATES}
+    found = {fps: predict(bench, champion, settings, truth, fps, _labels(home, fps), progress) for fps in RATES}
     draw_errors(bench.drives, truth, found[RATES[0]], settings.taxonomy, home / SHEET)
     runtime = _runtime(champion, settings)
     return {
@@ -95,7 +95,7 @@ def _second(bench: Bench, home: Path, seed: int, progress: Progress) -> dict[str
         second_cycle(bench, home / "first", home / half, [video.file_name for video in halves(truth)[half].videos])
         candidate = home / half / "data" / "candidate"
         path = home / f"second-{half}.json"
-        later = _predict(bench, candidate, load(home / half / "params.yaml"), halves(truth)[others], RATES[0], path, progress)
+        later = predict(bench, candidate, load(home / half / "params.yaml"), halves(truth)[others], RATES[0], path, progress)
         second |= {key: [*second[key], *later[key]] for key in ("frames", "signs")}
     compared = compare_recordings(truth, first, second)
     names = ("errors", "right_signs")
@@ -125,9 +125,10 @@ def _only(truth: TruthRecordings, videos: Sequence[Video]) -> TruthRecordings:
     return TruthRecordings(tuple(videos), frames, {i: boxes for i, boxes in truth.annotations.items() if i in ids})
 
 
-def _predict(
+def predict(
     bench: Bench, bundle: Path, settings: Params, truth: TruthRecordings, fps: int, path: Path, progress: Progress
 ) -> dict[str, Any]:
+    """Label the drives of a truth with a bundle, unless `path` holds the labels already; returns them."""
     if not path.exists():
         runtime = _runtime(bundle, settings)
         found, _ = predict_recordings(runtime, bench.drives, truth, settings.prelabel, float(fps), progress)
