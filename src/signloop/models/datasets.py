@@ -133,19 +133,23 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         seed: of all that is drawn.
 
     Raises:
-        DataError: no frame to learn from.
+        DataError: no frame, or no object in any of them, to learn from.
     """
 
     def __init__(self, frames: list[FrameTruth], cfg: Detector, items: int, label: int, seed: int) -> None:
         self.complete = [i for i, frame in enumerate(frames) if frame.is_complete]
         if not self.complete:
-            raise DataError("no completely verified training frame", todo="Verify recordings, or run `signloop demo`.")
+            raise DataError(
+                "no completely verified training frame", todo="Bring labelled stills with `signloop import coco`, or run `signloop demo`."
+            )
         self.frames, self.cfg, self.items, self.label, self.seed = frames, cfg, items, label, seed
         self.around = {
             "positives": [i for i in self.complete if len(frames[i].positives)],
             "partial": [i for i, frame in enumerate(frames) if len(frame.positives) and not frame.is_complete],
             "rejected": [i for i, frame in enumerate(frames) if len(frame.rejected)],
         }
+        if not self.around["positives"] and not self.around["partial"]:
+            raise DataError("no verified box in the training frames", todo="Bring labelled stills with `signloop import coco`.")
         self.light = A.Compose(_light(cfg.exposure))
         self._decoded: dict[Path, Image] = {}
         self._decoded_bytes = 0
@@ -180,12 +184,12 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     def _aim(self, rng: np.random.Generator) -> tuple[FrameTruth, NDArray[np.float32]]:
         """Choose a frame, and its boxes of which one shall be in the crop; none for a crop from anywhere."""
         chance = rng.random() - self.cfg.background_share
-        rejected, found = self.around["rejected"], self.around["positives"]
+        rejected, partial = self.around["rejected"], self.around["partial"]
+        found = self.around["positives"] or partial
         if 0 <= chance < self.cfg.rejected_share and rejected:
             frame = self.frames[int(rng.choice(rejected))]
             return frame, frame.rejected
-        if chance >= 0 and found:
-            partial = self.around["partial"]
+        if chance >= 0:
             if partial and rng.random() < self.cfg.partial_share:
                 found = partial
             frame = self.frames[int(rng.choice(found))]
@@ -216,7 +220,7 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         keep = (visible >= MIN_VISIBLE) & large
         hide(view, np.concatenate([frame.ignored - offset, inside[~keep]]), inside[keep])
         if not frame.is_complete:
-            show_only(view, np.concatenate([inside, frame.rejected - offset]))
+            show_only(view, np.concatenate([frame.positives, frame.rejected]) - offset)
         interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
         zoomed = cv2.resize(view, (max(1, round(view.shape[1] * zoom)), max(1, round(view.shape[0] * zoom))), interpolation=interpolation)
         canvas = np.full((size, size, 3), GREY, np.uint8)
@@ -286,8 +290,8 @@ def crop_truths(folders: Sequence[Path], taxonomy: Taxonomy, split: str, max_px:
 class ClassificationCrops(Dataset[tuple[Tensor, int]]):
     """Augmented square views of crops; item i is the same in every epoch and process.
 
-    Rare classes are drawn more often (`balance`), "not an object" at most as `negative_share`, and one physical sign no more
-    than others. A crop is mirrored only where its class has a mirrored class, whose label it then carries.
+    Rare classes are drawn more often (`balance`), "not an object" at most as `negative_share`, and one physical sign at most as often
+    as `crops_per_track` crops of others. A crop is mirrored only where its class has a mirrored class, whose label it then carries.
 
     Raises:
         DataError: no crop of any class.
@@ -311,7 +315,7 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
         )
 
     def _weights(self, classes: int) -> NDArray[np.float64]:
-        """Probability of each crop: equal tracks inside a class, classes between their share and equality, negatives capped."""
+        """Probability of each crop: long tracks capped inside a class, classes between their share and equality, negatives capped."""
         _, track, per_track = np.unique(np.array(self.crops.tracks), return_inverse=True, return_counts=True)
         weights = np.minimum(1.0, self.cfg.crops_per_track / per_track[track])
         counts = np.bincount(self.crops.labels, weights, minlength=classes + 1)
