@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from signloop.core.errors import ConfigError
+from signloop.core.errors import ConfigError, ModelError
 from signloop.core.params import Params
 from signloop.models.fit import fit, seed_everything
 from signloop.models.tasks import ClassifierTask
@@ -94,6 +94,21 @@ def test_patience_stops_early(fast: Params, tmp_path: Path) -> None:
     history = fit(task, _Ones(), 4, budget, fast.trainer, folder=tmp_path, progress=silent)
     assert history is not None
     assert [row["step"] for row in history.rows] == [2, 4, 6]
+
+
+def test_a_training_that_diverges_is_stopped(fast: Params, tmp_path: Path) -> None:
+    class Diverging(_Tiny):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return super().forward(images) * torch.nan
+
+    task = _task([], 30)
+    task.network = Diverging()
+    task.measure = None
+    budget = fast.train.classifier.model_copy(update={"steps": 30, "validate_every": 30})
+    told: list[int] = []
+    with pytest.raises(ModelError, match=r"the training has diverged \(step 10\).*a loss of nan.*Lower lr"):
+        fit(task, _Ones(), 4, budget, fast.trainer, folder=tmp_path, progress=lambda what, done, total: told.append(done))
+    assert told[-1] == 10
 
 
 def test_an_interrupt_is_passed_on(fast: Params, tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, LearningRa
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from signloop.core.errors import ConfigError
+from signloop.core.errors import ConfigError, ModelError
 from signloop.core.params import Budget, Trainer
+from signloop.models.bundle import pick_device
 from signloop.models.tasks import Task
 
 Progress = Callable[[str, int, int], None]
+LOOK_EVERY = 10  # steps between looks at the loss
 MIN_DECAY_STEPS = 10  # an average over more steps than a tenth of the training would still hold the start
 
 
@@ -85,6 +87,21 @@ class _Steps(Callback):
             self.progress("steps", trainer.global_step, self.steps)
 
 
+class _Finite(Callback):
+    """Stop a training whose loss is no number any more: what it would leave finds nothing, and says so nowhere."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Look every few steps, as reading the loss of a GPU waits for it; a loss that is lost stays so."""
+        step = trainer.global_step
+        if (step % LOOK_EVERY == 0 or step == trainer.max_steps) and not bool(torch.isfinite(outputs["loss"])):
+            raise ModelError(
+                "the training has diverged",
+                where=f"step {step}",
+                found=f"a loss of {float(outputs['loss'])}",
+                todo="Lower lr and backbone_lr of this network, or use trainer.precision=32-true.",
+            )
+
+
 class _One(Dataset[int]):
     """A single item: it starts a validation that brings its own data."""
 
@@ -110,7 +127,7 @@ def _worker(_: int) -> None:
 
 
 def _callbacks(budget: Budget, ema: float, logger: Any, progress: Progress) -> list[Callback]:
-    callbacks: list[Callback] = [_Steps(progress, budget.steps)]
+    callbacks: list[Callback] = [_Steps(progress, budget.steps), _Finite()]
     if logger:
         callbacks.append(LearningRateMonitor("step"))
     if ema:
@@ -158,7 +175,7 @@ def _loader(data: Dataset[Any], batch: int, processes: int, workers: int, collat
             where="trainer.devices, trainer.num_nodes",
             expected=f"a number of processes that divides the batch of {batch}",
             found=processes,
-            todo="Choose other trainer.devices, or another batch.",
+            todo="Choose other trainer.devices, or another detector.batch and classifier.batch.",
         )
     return DataLoader(
         data,
@@ -205,6 +222,7 @@ def fit(
 
     Raises:
         ConfigError: Lightning refuses the trainer, or the processes cannot share the batch.
+        ModelError: the training has diverged.
         KeyboardInterrupt: Ctrl-C was pressed.
     """
     best = _KeepBest(task, budget.patience)
@@ -220,5 +238,6 @@ def fit(
         torch.set_flush_denormal(False)
     if not runner.is_global_zero:
         return None
+    task.network.to(pick_device(trainer.accelerator))  # Lightning has taken it off the GPU
     best.finish(runner.global_step)
     return best.history
