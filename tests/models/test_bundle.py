@@ -51,6 +51,22 @@ def test_a_bundle_of_another_version_or_none_is_refused(folder: Path) -> None:
         read_bundle(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("detector", {"params": {"channels": 64}}),
+        ("classifier", {"params": None}),
+        ("classifier", {"taxonomy": {"name": "t", "object_name": "sign", "classes": []}}),
+    ],
+)
+def test_a_card_that_lacks_a_part_is_of_another_version(networks: Path, tmp_path: Path, name: str, change: dict[str, object]) -> None:
+    shutil.copytree(networks, tmp_path / "networks")
+    write_json(tmp_path / "networks" / f"{name}.json", {**read_json(networks / f"{name}.json"), **change})
+    read = read_detector if name == "detector" else read_classifier
+    with pytest.raises(ModelError, match=rf"written by another version \(.*{name}\.json\); found {next(iter(change))}.*Train again"):
+        read(tmp_path / "networks")
+
+
 def test_weights_of_another_network_are_refused(networks: Path, tmp_path: Path, fast: Params) -> None:
     wide = fast.detector.model_copy(update={"channels": 64})
     write_network(tmp_path, "detector", build_detector(wide), {"params": fast.detector.model_dump()})

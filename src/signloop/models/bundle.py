@@ -7,11 +7,13 @@ classifier.safetensors   and classifier.json
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -24,9 +26,10 @@ from signloop.core.taxonomy import Taxonomy
 from signloop.models.classifier import Classifier
 from signloop.models.detector import build_detector
 
+M = TypeVar("M", bound=BaseModel)
 FORMAT = 1
 LATER: dict[str, dict[str, Any]] = {  # parameters that cards of older models do not name, and what these were trained with
-    "detector": {"partial_share": 0.0, "mirror": 0.0},
+    "detector": {"partial_share": 0.0, "rejected_share": 0.0, "mirror": 0.0},
     "classifier": {"frozen_blocks": 0},
 }
 NETWORK_FILES = ("detector.safetensors", "detector.json", "classifier.safetensors", "classifier.json")
@@ -84,10 +87,22 @@ def _card(path: Path) -> dict[str, Any]:
     return card
 
 
+def _parse(model: type[M], card: Mapping[str, Any], key: str, later: Mapping[str, Any], path: Path) -> M:
+    """Read a part of a card; `later` are values of before they were parameters."""
+    try:
+        return model.model_validate_json(json.dumps({**later, **card[key]}))
+    except (KeyError, TypeError, ValidationError) as error:
+        problems = error.errors() if isinstance(error, ValidationError) else [{"loc": (), "msg": str(error)}]
+        lines = [f"{'.'.join(map(str, (key, *one['loc'])))}: {one['msg']}" for one in problems[:5]]
+        raise ModelError(
+            "the model was written by another version", where=path, found="; ".join(lines), todo="Train again: `dvc repro`."
+        ) from error
+
+
 def read_detector(folder: Path) -> tuple[nn.Module, DetectorParams]:
     """Build a detector from its card and fill it with its weights; pretrained weights are not needed for it."""
     card = _card(folder / "detector.json")
-    params = DetectorParams.model_validate_json(json.dumps({**LATER["detector"], **card["params"]}))
+    params = _parse(DetectorParams, card, "params", LATER["detector"], folder / "detector.json")
     network = build_detector(params.model_copy(update={"weights": "none"}))
     _fill(network, folder / "detector.safetensors")
     return network, params
@@ -96,8 +111,8 @@ def read_detector(folder: Path) -> tuple[nn.Module, DetectorParams]:
 def read_classifier(folder: Path) -> tuple[Classifier, ClassifierParams, Taxonomy]:
     """Build a classifier from its card and fill it with its weights; pretrained weights are not needed for it."""
     card = _card(folder / "classifier.json")
-    params = ClassifierParams.model_validate_json(json.dumps({**LATER["classifier"], **card["params"]}))
-    taxonomy = Taxonomy.model_validate_json(json.dumps(card["taxonomy"]))
+    params = _parse(ClassifierParams, card, "params", LATER["classifier"], folder / "classifier.json")
+    taxonomy = _parse(Taxonomy, card, "taxonomy", {}, folder / "classifier.json")
     network = Classifier(params.model_copy(update={"weights": "none"}), len(taxonomy))
     _fill(network, folder / "classifier.safetensors")
     return network, params, taxonomy
