@@ -80,7 +80,7 @@ def test_every_wrong_type_is_named_in_full(committed: dict[str, Any]) -> None:
         (("detector", "rejected_share"), 0.9, "detector: .*background_share and rejected_share together must not be above 1"),
         (("detector", "scale_min"), 3.0, "detector: .*scale_min must not be above scale_max"),
         (("train", "classifier", "steps"), None, r"train\.classifier\.steps: .*integer"),
-        (("prelabel", "precision"), "16", r"prelabel\.precision: Input should be 'auto', '32' or 'bf16'"),
+        (("prelabel", "precision"), "16", r"prelabel\.precision: Input should be 'auto', 'f32' or 'bf16'"),
         (("taxonomy", "classes", 3, "mirror"), 4, "mirror 4 is unknown or does not point back"),
     ],
 )

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from signloop.core.errors import ModelError
 from signloop.core.params import Params
-from signloop.models.classifier import Classifier, cut, logits, to_batch
+from signloop.models.classifier import Classifier, cut, logits, probabilities, to_batch
 
 
 def test_cut_shows_the_box_with_its_margin() -> None:
@@ -20,6 +22,19 @@ def test_cut_shows_the_box_with_its_margin() -> None:
 @pytest.mark.parametrize("box", [[-50, -50, -10, -10], [99.6, 99.6, 120, 120], [10, 10, 10.2, 10.2], [-5, -5, 200, 200]])
 def test_cut_always_gives_a_view(box: list[float]) -> None:
     assert cut(np.full((100, 100, 3), 7, np.uint8), box, 0.1, 16).shape == (16, 16, 3)
+
+
+@given(st.floats(0.1, 10))
+def test_a_temperature_never_changes_the_answer(temperature: float) -> None:
+    raw = np.random.default_rng(0).normal(0, 3, (20, 5))
+    probs = probabilities(raw, temperature)
+    np.testing.assert_array_equal(probs.argmax(axis=1), raw.argmax(axis=1))
+    np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_probabilities_of_huge_logits_stay_finite_and_none_give_none() -> None:
+    assert np.isfinite(probabilities(np.array([[1e4, -1e4]]), 0.1)).all()
+    assert probabilities(np.zeros((0, 4)), 1.0).shape == (0, 4)
 
 
 def test_a_dark_crop_looks_like_a_bright_one(fast: Params) -> None:

@@ -1,12 +1,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from signloop.core.params import Params
 from signloop.models.bundle import read_bundle, write_bundle, write_network
+from signloop.models.classifier import logits
 from signloop.models.detector import build_detector, detect
-from signloop.models.runtime import Runtime, has_bf16
+from signloop.models.runtime import Runtime
 
 CPU = torch.device("cpu")
 
@@ -36,14 +38,26 @@ def test_other_detectors_run_in_pytorch(networks: Path, fast: Params, tmp_path: 
     assert runtime.classify([runtime.cut(_frame(64, 64), [0, 0, 30, 30])]).shape == (1, 4)
 
 
-def test_auto_takes_what_the_processor_has(folder: Path) -> None:
-    assert Runtime(read_bundle(folder), CPU, "auto").reduced == has_bf16(CPU)
+@pytest.mark.parametrize(("bf16", "amx", "word"), [(False, False, "f32"), (True, False, "bf16"), (False, True, "bf16")])
+def test_auto_takes_what_the_processor_has(folder: Path, monkeypatch: pytest.MonkeyPatch, bf16: bool, amx: bool, word: str) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert Runtime(read_bundle(folder), CPU, "auto").backend == f"OpenVINO {word}"
+
+
+def test_the_compiled_classifier_gives_the_logits_of_pytorch(folder: Path) -> None:
+    bundle = read_bundle(folder)
+    crops = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3)).astype(np.uint8)
+    with torch.inference_mode():
+        expected = logits(bundle.classifier.eval(), crops, CPU)
+    np.testing.assert_allclose(Runtime(bundle, CPU).logits(list(crops)), expected, atol=1e-3)
 
 
 def test_the_runtime_gives_boxes_crops_and_probabilities(folder: Path) -> None:
     runtime = Runtime(read_bundle(folder), CPU)
     image = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
-    assert [len(boxes) >= 0 for boxes in runtime.detect([image, image])] == [True, True]
+    assert [len(boxes) for boxes in runtime.detect([image, image])] == [len(runtime.detect([image])[0])] * 2
+    assert runtime.detect([]) == []
     crop = runtime.cut(image, [10, 10, 40, 40])
     assert crop.shape == (32, 32, 3)
     probs = runtime.classify([crop, crop])
@@ -56,5 +70,5 @@ def test_the_runtime_gives_boxes_crops_and_probabilities(folder: Path) -> None:
 
 def test_reduced_precision_stays_close(folder: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
-    exact, reduced = (Runtime(read_bundle(folder), CPU, precision).classify([image[:32, :32]]) for precision in ("32", "bf16"))
+    exact, reduced = (Runtime(read_bundle(folder), CPU, precision).classify([image[:32, :32]]) for precision in ("f32", "bf16"))
     np.testing.assert_allclose(exact, reduced, atol=0.05)  # noise through untrained layers, each rounded to 8 bits

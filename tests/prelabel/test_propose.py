@@ -83,7 +83,7 @@ PARAMS = Prelabel(
     end_share=0.5,
     crops_per_sign=4,
     nothing=0.9,
-    precision="32",
+    precision="f32",
     batch=3,
 )
 ROAD = Recording("0123456789abcdef", "road.mp4", Path("road.mp4"), "video", 10.0, 12, 320, 240, 1.2, 0)

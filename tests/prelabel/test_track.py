@@ -22,7 +22,7 @@ PARAMS = Prelabel(
     end_share=0.5,
     crops_per_sign=8,
     nothing=0.9,
-    precision="32",
+    precision="f32",
     batch=2,
 )
 Sign = tuple[float, float, float, float]  # right of the camera, below it, ahead at time 0, side; metres

@@ -237,7 +237,7 @@ class Prelabel(Group):
     end_share: Share
     crops_per_sign: Some
     nothing: Share
-    precision: Literal["auto", "32", "bf16"]
+    precision: Literal["auto", "f32", "bf16"]
     batch: Some
 
 

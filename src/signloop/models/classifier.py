@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from signloop.core.boxes import clip, expand
@@ -66,6 +67,11 @@ def cut(image: NDArray[np.uint8], xyxy: ArrayLike, margin: float, size_px: int) 
 def to_batch(crops: NDArray[np.uint8]) -> Tensor:
     """Turn uint8 (crops, size, size, 3) into float32 (crops, 3, size, size) in [0, 1]."""
     return torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
+
+
+def probabilities(raw: ArrayLike, temperature: float) -> NDArray[np.float32]:
+    """Turn logits, (crops, classes + 1), into probabilities of the same shape, rows sum to 1; `temperature` > 0 divides the logits."""
+    return np.asarray(softmax(np.asarray(raw, np.float64) / temperature, axis=1), np.float32)
 
 
 @torch.inference_mode()

@@ -22,7 +22,7 @@ from signloop.measure.detection import precision_recall_curve, summarise
 from signloop.measure.matching import TruthFrame, match, match_boxes
 from signloop.measure.sheets import contact_sheet
 from signloop.models.bundle import write_network
-from signloop.models.classifier import Classifier, cut, logits
+from signloop.models.classifier import Classifier, cut, logits, probabilities
 from signloop.models.datasets import (
     ClassificationCrops,
     CropTruth,
@@ -228,8 +228,7 @@ def _report_classifier(
     _write_history(history, metrics, out)
     names = [*(c.name for c in taxonomy.classes), f"not a {taxonomy.object_name}"]
     plots.plot_confusion(confusion_matrix(answers, crops.labels, len(names)), names, out / "report" / "confusion.png")
-    probs = np.exp(raw - raw.max(axis=1, keepdims=True))
-    own = (probs / probs.sum(axis=1, keepdims=True))[np.arange(len(raw)), crops.labels]
+    own = probabilities(raw, 1.0)[np.arange(len(raw)), crops.labels]
     captions = [f"{names[label][:14]} {p:.2f}" for label, p in zip(crops.labels, own, strict=True)]
     pieces = [(1 - float(p), image, text) for p, image, text in zip(own, views, captions, strict=True)]
     _sheet(pieces, out / "report" / "worst_and_best.png")

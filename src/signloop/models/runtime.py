@@ -13,10 +13,10 @@ from signloop.core.boxes import Boxes
 from signloop.core.params import Detector
 from signloop.core.taxonomy import Taxonomy
 from signloop.models.bundle import Bundle
-from signloop.models.classifier import cut, logits
+from signloop.models.classifier import cut, logits, probabilities
 from signloop.models.detector import detect
 
-Precision = Literal["auto", "32", "bf16"]
+Precision = Literal["auto", "f32", "bf16"]
 MIN_PX = 64  # the smallest picture that a network is compiled for
 
 
@@ -112,7 +112,7 @@ class Runtime:
     Args:
         bundle: from `read_bundle`.
         device: where the networks run.
-        precision: "32", or "bf16" for bfloat16 arithmetic (about twice as fast where the processor has it); "auto" takes that there.
+        precision: "f32", or "bf16" for bfloat16 arithmetic (about twice as fast where the processor has it); "auto" takes that there.
 
     Attributes:
         taxonomy: classes in the order of the columns of `classify`.
@@ -120,7 +120,7 @@ class Runtime:
         backend: what runs the detector, for the log.
     """
 
-    def __init__(self, bundle: Bundle, device: torch.device, precision: Precision = "32") -> None:
+    def __init__(self, bundle: Bundle, device: torch.device, precision: Precision = "f32") -> None:
         self.bundle, self.device = bundle, device
         self.taxonomy: Taxonomy = bundle.taxonomy
         self.model_id: str = bundle.model_id
@@ -154,9 +154,7 @@ class Runtime:
 
     def classify(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Return calibrated probabilities of crops from `cut`, (crops, classes + 1); the last column is "not an object"."""
-        scaled = self.logits(crops) / self.bundle.temperature
-        exp = np.exp(scaled - scaled.max(axis=1, keepdims=True)) if len(scaled) else scaled
-        return np.asarray(exp / exp.sum(axis=1, keepdims=True), np.float32)
+        return probabilities(self.logits(crops), self.bundle.temperature)
 
     def _arithmetic(self) -> torch.autocast:
         """Reduced precision for what PyTorch runs; OpenVINO has its own."""
@@ -164,7 +162,7 @@ class Runtime:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Tell whether a device multiplies bfloat16 matrices in hardware."""
+    """Tell whether a device multiplies bfloat16 matrices in hardware; where it is emulated, it is slower than float32."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

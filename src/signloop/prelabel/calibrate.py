@@ -41,17 +41,6 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     return float(np.exp(found.x))
 
 
-def apply(logits: ArrayLike, temperature: float) -> NDArray[np.float32]:
-    """Return calibrated probabilities, (crops, classes), rows sum to 1; no crops give none.
-
-    Raises:
-        DataError: logits that are not finite, or a temperature that is not above zero.
-    """
-    if not 0 < temperature < np.inf:
-        raise DataError("a temperature is above zero", found=temperature)
-    return np.asarray(np.exp(log_softmax(_checked(logits) / temperature, axis=1)), np.float32)
-
-
 def _checked(logits: ArrayLike) -> NDArray[np.float64]:
     raw = np.asarray(logits, np.float64)
     if raw.ndim != 2 or not np.isfinite(raw).all():
