@@ -10,6 +10,7 @@ from signloop.core import tables
 from signloop.core.boxes import Boxes
 from signloop.core.files import read_json, write_json
 from signloop.core.params import Params
+from signloop.core.taxonomy import Taxonomy
 from signloop.frames import truth as truths
 from signloop.frames.extract import extract
 from signloop.prelabel.evaluate import evaluate
@@ -97,6 +98,32 @@ def test_what_a_model_gets_wrong_shows_where_it_should(data: Path, seer: Runtime
     assert metrics["false_signs"] == 4  # the ghost, once in each recording
     assert metrics["ap50"] < 0.7
     assert (tmp_path / "scores" / "report" / "worst.png").stat().st_size > 1000
+
+
+class Older:
+    """A model of before blue became a class."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime, self.model_id = runtime, "molder"
+        known = runtime.taxonomy.model_dump()
+        self.taxonomy = Taxonomy.model_validate({**known, "classes": known["classes"][:2]})
+
+    def detect(self, images: Sequence[Image]) -> list[Boxes]:
+        return self.runtime.detect(images)
+
+    def cut(self, image: Image, xyxy: Any) -> Image:
+        return self.runtime.cut(image, xyxy)
+
+    def classify(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        probs = self.runtime.classify(crops)
+        probs[:, 0] += probs[:, 2]  # what is blue, it calls red
+        return np.asarray(probs[:, [0, 1, 3]], np.float32)
+
+
+def test_a_class_that_the_model_does_not_know_yet_is_misnamed(data: Path, seer: Runtime, shape_params: Params, tmp_path: Path) -> None:
+    metrics = evaluate(Older(seer), data / "truth", shape_params.prelabel, tmp_path / "scores", silent)["metrics"]
+    assert metrics["ap50"] == pytest.approx(1)
+    assert 0 < metrics["class_accuracy"] < 1
 
 
 def test_frames_that_are_not_complete_do_not_count(data: Path, seer: Runtime, shape_params: Params, tmp_path: Path) -> None:

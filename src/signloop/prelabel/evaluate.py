@@ -127,7 +127,8 @@ def _boxes(
         pieces += _failures(runtime, target, boxes[frame_id], class_ids[frame_id], hit, folder / chosen[frame_id]["path"])
     lookup = {class_id: i for i, class_id in enumerate((*runtime.taxonomy.ids, NO_CLASS))}
     names = [*(c.name for c in runtime.taxonomy.classes), "no known class"]
-    matrix = confusion_matrix([lookup[a] for a in answers], [lookup[label] for label in labels], len(names))
+    rows = [lookup.get(label, lookup[NO_CLASS]) for label in labels]  # an older model does not know a class that is new
+    matrix = confusion_matrix([lookup[a] for a in answers], rows, len(names))
     plots.plot_confusion(matrix, names, out / "report" / "confusion.png", title="Boxes that were found")
     plots.plot_precision_recall(precision_recall_curve(matches), out / "report" / "precision_recall.png")
     worst = sorted(pieces, key=lambda piece: -piece[0])[:SHEET]
