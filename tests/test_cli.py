@@ -141,6 +141,7 @@ def test_every_command_explains_itself_anywhere(words: tuple[str, ...], run: Run
         (["export", "coco", "--out", "new"], "Run `dvc repro`"),
         (["export", "coco", "--out", "new", "--recording", "nope.mp4"], "Run `dvc repro`"),
         (["export", "coco", "--out", "new", "--labels", "last"], "expected proposals or final; found last"),
+        (["export", "coco", "--out", "new", "--labels", "final", "--recording", "a"], "--recording goes with the proposals only"),
         (["export", "coco", "--out", "new", "--labels", "final"], "nothing is verified|Run `dvc repro`"),
         (["publish", "coco", "a.json"], r"does not exist \(a\.json\)"),
         (["publish", "review"], "nothing was reviewed yet .*Run `signloop review`"),

@@ -99,7 +99,7 @@ def import_coco(
     labels: Annotated[Path, typer.Argument(help="COCO file; category names must be names of the taxonomy.")],
     name: Annotated[str, typer.Option(help="Name of the new recording of stills.")] = "imported",
 ) -> None:
-    """Import images with boxes as a recording of independent stills and a verified round."""
+    """Import images, of which every sign has its box, as a recording of independent stills, each with a split of its own, and a round."""
     from signloop.review.imports import import_coco as act
 
     project = find_project()
@@ -122,7 +122,12 @@ def import_coco(
 
 @bring.command("crops")
 def import_crops(
-    index: Annotated[Path, typer.Argument(help="CSV with path, class_id, track_id (class_name, frame_no, width, height).")],
+    index: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV with path, class_id, track_id (class_name, frame_no, width, height); crops show data.import_margin around."
+        ),
+    ],
     name: Annotated[str, typer.Option(help="Label of the round.")] = "crops",
 ) -> None:
     """Import labelled crops; they train the classifier only."""
@@ -139,9 +144,9 @@ def import_crops(
 @give.command("coco")
 def export_coco(
     folder: Annotated[Path, typer.Option("--out", help="A new folder for images and annotations.json.")],
-    labels: Annotated[str, typer.Option(help="proposals: for a person to correct; final: what was verified or accepted.")] = "proposals",
+    labels: Annotated[str, typer.Option(help="proposals: for a person to correct; final: what was verified.")] = "proposals",
     recording: Annotated[
-        list[str] | None, typer.Option(help="Only these recordings, by name; default: all that wait for the person.")
+        list[str] | None, typer.Option(help="With proposals: only these recordings, by name; default: all that wait for the person.")
     ] = None,
 ) -> None:
     """Write the proposals as COCO, to be corrected in any tool and brought back by `signloop publish coco`."""
@@ -151,6 +156,8 @@ def export_coco(
     settings = read_params(project)
     data = project.data
     if labels == "final":
+        if recording:
+            raise ConfigError("--recording goes with the proposals only", where="--labels final")
         report = export.export_final(data / "verified", data / "prelabels", data / "frames", folder, settings.taxonomy)
     elif labels == "proposals":
         report = export.export_coco(_snapshot(project, recording), data / "frames", folder, settings.taxonomy)
@@ -349,7 +356,10 @@ def score(
     images: Annotated[Path | None, typer.Option(help="Folder of stills.")] = None,
     recordings: Annotated[Path | None, typer.Option(help="Folder of recordings.")] = None,
     crops: Annotated[Path | None, typer.Option(help="CSV of labelled crops.")] = None,
-    truth: Annotated[Path | None, typer.Option(help="COCO file of --images or --recordings.")] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="COCO file of --images or --recordings (as data/demo-truth.json); category ids are those of the classes."),
+    ] = None,
     fps: Annotated[float | None, typer.Option(min=0.01, help="Frames a second, with --recordings; default: every frame.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="With --recordings: write what was scored to this file.")] = None,
     errors: Annotated[Path | None, typer.Option(help="With --recordings: draw the 40 longest errors into this PNG.")] = None,

@@ -4,15 +4,30 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
+from signloop.core.errors import DataError
+from signloop.core.files import write_json
 from signloop.core.taxonomy import SignClass, Taxonomy
 from signloop.frames.images import read_image
 from signloop.measure.truth import parse_truth
-from signloop.studies.score import SIDE_PX, draw_errors
+from signloop.studies.score import SIDE_PX, draw_errors, require_class_ids
 
 KNOWN = Taxonomy(name="t", object_name="sign", classes=(SignClass(id=4, name="red", group="a"), SignClass(id=9, name="blue", group="a")))
 PLACES = {"red": (20, 20), "blue": (120, 20), "green": (220, 120)}
 COLOURS = {"red": (255, 0, 0), "blue": (0, 0, 255), "green": (0, 255, 0)}  # RGB
+
+
+@pytest.mark.parametrize("content", [[], {"categories": [{"id": 4, "name": "red"}, {"id": 77, "name": "moon"}]}])
+def test_a_truth_may_have_no_categories_or_further_ones(tmp_path: Path, content: object) -> None:
+    write_json(tmp_path / "truth.json", content)
+    require_class_ids(tmp_path / "truth.json", KNOWN)
+
+
+def test_a_truth_that_numbers_classes_otherwise_is_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "truth.json", {"categories": [{"id": 4, "name": "red"}, {"id": 1, "name": "blue"}]})
+    with pytest.raises(DataError, match=r"not numbered like the classes.*expected \{'blue': 9\}; found \{'blue': 1\}"):
+        require_class_ids(tmp_path / "truth.json", KNOWN)
 
 
 def box(name: str) -> list[float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from signloop.core.errors import DataError
-from signloop.core.files import write_json
+from signloop.core.files import read_json, write_json
 from signloop.core.params import Prelabel
 from signloop.core.taxonomy import Taxonomy
 from signloop.frames.video import open_recording, read_frames
@@ -25,7 +25,12 @@ AROUND = 1.5  # of an error that is shown around it, as a share of its box, on e
 
 
 def images(runtime: Runtime, folder: Path, truth: Path, progress: Progress) -> dict[str, Any]:
-    """Score stills; the keys are those of `measure.score.score_images`."""
+    """Score stills; the keys are those of `measure.score.score_images`.
+
+    Raises:
+        DataError: the truth is wrong, or numbers classes otherwise than the model's taxonomy.
+    """
+    require_class_ids(truth, runtime.taxonomy)
     return score_images(truth, predict_images(runtime, folder, list(read_images(truth)), progress))
 
 
@@ -51,7 +56,11 @@ def recordings(
         progress: called with a word, recordings done and in all.
         predictions: gets what was scored, JSON.
         errors: gets the picture of `draw_errors`, PNG.
+
+    Raises:
+        DataError: the truth is wrong, or numbers classes otherwise than the model's taxonomy; a recording is missing or unreadable.
     """
+    require_class_ids(truth, runtime.taxonomy)
     real = read_truth(truth)
     found, speed = predict_recordings(runtime, folder, real, prelabel, fps, progress)
     if predictions is not None:
@@ -59,6 +68,26 @@ def recordings(
     if errors is not None:
         draw_errors(folder, real, found, runtime.taxonomy, errors)
     return {**score_recordings(real, found), "frames_per_second": speed}
+
+
+def require_class_ids(truth: Path, taxonomy: Taxonomy) -> None:
+    """See to it that categories that are named like classes have their ids; a file without categories is taken as it is.
+
+    Raises:
+        DataError: one has another id, so that right answers would count as wrong ones.
+    """
+    content = read_json(truth)
+    named = content.get("categories") if isinstance(content, dict) else None
+    pairs = [(one.get("name"), one.get("id")) for one in named or [] if isinstance(one, dict)]
+    wrong = {name: number for name, number in pairs if name in taxonomy.id_of and number != taxonomy.id_of[name]}
+    if wrong:
+        raise DataError(
+            "categories of the truth are not numbered like the classes of the taxonomy",
+            where=truth,
+            expected=dict(list({name: taxonomy.id_of[name] for name in wrong}.items())[:5]),
+            found=dict(list(wrong.items())[:5]),
+            todo="Give categories and annotations the ids of the classes.",
+        )
 
 
 def draw_errors(folder: Path, truth: TruthRecordings, predictions: Mapping[str, Any], taxonomy: Taxonomy, out: Path) -> None:
