@@ -1,6 +1,8 @@
 """Drawn recordings in the layout of the road data, and parameters under which networks learn next to nothing."""
 
 import csv
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from signloop.frames.video import open_recording, read_frames
 from signloop.measure.truth import TruthRecordings, read_truth
 
 ROOT = Path(__file__).parents[2]
+GIT = ("git", "-c", "user.name=n", "-c", "user.email=e@example.org")
 
 TINY = [
     "+experiment=fast",
@@ -120,3 +123,19 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TruthRecordin
 def taxonomy() -> Taxonomy:
     """The classes of the project."""
     return load(ROOT / "params.yaml").taxonomy
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working tree as a commit of its own: a benchmark measures commits only."""
+    folder = tmp_path_factory.mktemp("checkout")
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in filter(None, names.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "Begin"]):
+        subprocess.run([*GIT, *words], cwd=folder, check=True, capture_output=True)
+    return folder

@@ -72,10 +72,12 @@ def truth_of_two_stills(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_each_training_happens_once_and_is_a_run(road_data: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_training_happens_once_and_is_a_run(
+    checkout: Path, road_data: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ablations, "BUDGET", ())
     said: list[str] = []
-    bench = Bench(ROOT, road_data, tmp_path / "out", tiny, said.append)
+    bench = Bench(checkout, road_data, tmp_path / "out", tiny, said.append)
     mlflow = Store(store.sqlite_uri(tmp_path), tmp_path / "artifacts")
     rows = ablations.run(bench, FEW, 0, mlflow, silent)
     assert {(row["network"], row["choice"]) for row in rows} == {(choice.network, choice.name) for choice in FEW}

@@ -10,8 +10,6 @@ from signloop.studies.curve import COLUMNS, Point, points
 from signloop.studies.cycles import Bench
 from signloop.studies.roads import Store
 
-ROOT = Path(__file__).parents[2]
-
 
 def test_the_points_go_from_no_sign_to_all_of_them() -> None:
     assert list(points(10)) == [
@@ -32,10 +30,12 @@ def test_nobody_answers_at_the_first_point() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_each_point_is_trained_once_and_is_a_run(road_data: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_point_is_trained_once_and_is_a_run(
+    checkout: Path, road_data: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(curve, "BUDGET", tiny[1:])
     said: list[str] = []
-    bench = Bench(ROOT, road_data, tmp_path / "out", tiny, said.append)
+    bench = Bench(checkout, road_data, tmp_path / "out", tiny, said.append)
     mlflow = Store(store.sqlite_uri(tmp_path), tmp_path / "artifacts")
     rows = curve.run(bench, 0, mlflow, lambda what, done, total: None)
     assert [set(row) for row in rows] == [set(COLUMNS)] * 6

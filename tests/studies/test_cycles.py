@@ -110,11 +110,17 @@ def test_a_folder_belongs_to_one_commit_and_one_set_of_parameters(bench: Bench) 
         claim(Bench(bench.checkout, bench.data, bench.out, ["seed=1"], bench.say))
 
 
-def test_what_is_not_committed_is_told(bench: Bench) -> None:
-    said: list[str] = []
+def test_changes_that_are_not_committed_are_refused(bench: Bench) -> None:
     (bench.checkout / "dvc.yaml").write_text("stages: {a: {cmd: b}}\n")
-    claim(Bench(bench.checkout, bench.data, bench.out, [], said.append))
-    assert said == ["what is not committed is not measured"]
+    with pytest.raises(ConfigError, match=r"the checkout has changes .*M dvc\.yaml.*run in a clean clone"):
+        claim(bench)
+
+
+def test_a_folder_belongs_to_one_set_of_data(bench: Bench) -> None:
+    claim(bench)
+    (bench.data / "drives" / "b.mp4").write_bytes(b"another film")
+    with pytest.raises(ConfigError, match=r"this folder holds a benchmark of something else"):
+        claim(bench)
 
 
 def test_data_must_be_complete(bench: Bench) -> None:

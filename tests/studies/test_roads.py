@@ -11,8 +11,6 @@ from signloop.studies import roads
 from signloop.studies.bars import BARS, Measured
 from signloop.studies.cycles import Bench
 
-ROOT = Path(__file__).parents[2]
-
 
 def test_halves_are_every_second_recording(tmp_path: Path) -> None:
     videos = [{"id": n, "file_name": f"{n}.mp4", "fps": 10.0} for n in range(3)]
@@ -30,9 +28,11 @@ def test_halves_are_every_second_recording(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_whole_benchmark_runs_once_and_goes_on_where_it_was_cut(road_data: Path, tiny: list[str], tmp_path: Path) -> None:
+def test_the_whole_benchmark_runs_once_and_goes_on_where_it_was_cut(
+    checkout: Path, road_data: Path, tiny: list[str], tmp_path: Path
+) -> None:
     said: list[str] = []
-    bench = Bench(ROOT, road_data, tmp_path / "out", tiny, said.append)
+    bench = Bench(checkout, road_data, tmp_path / "out", tiny, said.append)
     uri, artifacts = store.sqlite_uri(tmp_path), tmp_path / "artifacts"
     where, quiet = roads.Store(uri, artifacts), lambda what, done, total: None
     first = roads.run(bench, [0], 1, where, quiet)[0]

@@ -54,7 +54,7 @@ def claim(bench: Bench) -> str:
     """Let `out` hold results of one commit, one set of overrides and one set of data only; returns the commit.
 
     Raises:
-        ConfigError: it holds those of something else.
+        ConfigError: it holds those of something else, or the checkout has changes, which would be measured under the commit's name.
         DataError: the data is incomplete.
     """
     missing = [name for name in NEEDED if not (bench.data / name).exists()]
@@ -62,7 +62,10 @@ def claim(bench: Bench) -> str:
     if missing:
         raise DataError("the data of the benchmark is incomplete", where=bench.data, expected=list(NEEDED), found=f"no {missing}")
     commit = _output(["git", "rev-parse", "HEAD"], bench.checkout)
-    now = {"commit": commit, "overrides": list(bench.overrides), "data": sha256_json([sha256_file(bench.data / n) for n in NEEDED])}
+    changed = _output(["git", "status", "--porcelain", "--untracked-files=no"], bench.checkout)
+    if changed:
+        raise ConfigError("the checkout has changes", where=bench.checkout, found=changed, todo="Commit them, or run in a clean clone.")
+    now = {"commit": commit, "overrides": list(bench.overrides), "data": _fingerprint(bench.data)}
     path = bench.out / "bench.json"
     if not path.exists():
         write_json(path, now)
@@ -74,9 +77,15 @@ def claim(bench: Bench) -> str:
             found=read_json(path),
             todo="Choose a new --out.",
         )
-    if _output(["git", "status", "--porcelain", "--untracked-files=no"], bench.checkout):
-        bench.say("what is not committed is not measured")
     return commit
+
+
+def _fingerprint(data: Path) -> str:
+    """Hash the labels, and names and sizes of what they speak of."""
+    labels = [sha256_file(data / name) for name in NEEDED]
+    folders = sorted({name.split("/")[0] for name in NEEDED})
+    files = [(str(p.relative_to(data)), p.stat().st_size) for folder in folders for p in sorted((data / folder).rglob("*")) if p.is_file()]
+    return sha256_json([labels, files])
 
 
 def assembled(bench: Bench, project: Path, seed: int) -> Path:
