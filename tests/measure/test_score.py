@@ -13,7 +13,10 @@ from signloop.measure.score import compare_recordings, score_crops, score_images
 from signloop.measure.truth import parse_truth
 
 World = tuple[dict[str, Any], dict[str, Any]]
-IMAGE_KEYS = ["images", "boxes", "ap", "ap50", "ap75", "ap50_by_height_px", "recall_at_1_fp_per_image", "end_to_end_ap50", "class_accuracy"]
+IMAGE_KEYS = [
+    *("images", "boxes", "ap", "ap50", "ap75", "ap50_by_height_px", "recall_at_1_fp_per_image", "end_to_end_ap50", "class_accuracy"),
+    "intervals",
+]
 RECORDING_KEYS = [
     "frames",
     "boxes",
@@ -60,6 +63,7 @@ def test_stills(tmp_path: Path) -> None:
     assert scores["ap50"] == pytest.approx(1)
     assert scores["end_to_end_ap50"] == pytest.approx(0.5)
     assert (scores["class_accuracy"], scores["recall_at_1_fp_per_image"]) == (0.5, 1)
+    assert scores["intervals"] == {"ap50": [1, 1], "ap75": [1, 1]}
     assert scores["ap50_by_height_px"] == {"0-16": None, "16-32": pytest.approx(1), "32-64": None, "64-128": pytest.approx(1), "128+": None}
     json.dumps(scores, allow_nan=False)
 
@@ -71,6 +75,7 @@ def test_stills_with_nothing_predicted_or_nothing_to_find(tmp_path: Path) -> Non
     assert (empty["boxes"], empty["ap50"], empty["end_to_end_ap50"], empty["class_accuracy"]) == (0, -1, -1, 0)
     blank = score_images(stills(tmp_path, []), {"a.jpg": (Boxes.empty(), np.zeros(0, int))})
     assert (blank["ap"], blank["end_to_end_ap50"]) == (0, 0)
+    assert blank["intervals"] == {"ap50": None, "ap75": None}
 
 
 def test_stills_whose_boxes_have_no_class(tmp_path: Path) -> None:

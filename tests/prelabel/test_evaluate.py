@@ -73,7 +73,7 @@ def test_a_perfect_model_scores_one_everywhere(data: Path, seer: Runtime, shape_
     for name in ("ap50", "recall_at_1_fp_per_image", "end_to_end_ap50", "class_accuracy", "sign_recall", "sign_class_accuracy"):
         assert metrics[name] == pytest.approx(1), name
     assert (metrics["signs"], metrics["false_signs"], metrics["tracks_per_sign"], metrics["sign_precision"]) == (6, 0, 1, 1)
-    assert result["intervals"]["sign_recall"] == [1, 1]
+    assert result["intervals"]["sign_recall"] == result["intervals"]["ap50"] == [1, 1]
     assert sorted(row["signs"] for row in result["recordings"].values()) == [0, 1, 2, 3]
     assert {path.name for path in (tmp_path / "scores").rglob("*") if path.is_file()} >= {
         "scores.json",
@@ -97,6 +97,8 @@ def test_what_a_model_gets_wrong_shows_where_it_should(data: Path, seer: Runtime
     assert metrics["class_accuracy"] == pytest.approx(3 / 4)
     assert metrics["false_signs"] == 4  # the ghost, once in each recording
     assert metrics["ap50"] < 0.7
+    low, high = result["intervals"]["ap50"]
+    assert low < metrics["ap50"] < high
     assert (tmp_path / "scores" / "report" / "worst.png").stat().st_size > 1000
 
 
@@ -132,12 +134,19 @@ def test_frames_that_are_not_complete_do_not_count(data: Path, seer: Runtime, sh
         (tmp_path / f"{name}.parquet").write_bytes((data / "truth" / f"{name}.parquet").read_bytes())
     (tmp_path / "frames").symlink_to(data / "truth" / "frames")
 
-    def score(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def score(rows: list[dict[str, Any]], max_gap_s: float = 1.1) -> dict[str, Any]:
         tables.write(tmp_path / "frames.parquet", "truth_frames", tables.from_rows("truth_frames", rows))
-        return evaluate(seer, tmp_path, shape_params.prelabel, tmp_path / "scores", silent)
+        return evaluate(seer, tmp_path, shape_params.prelabel.model_copy(update={"max_gap_s": max_gap_s}), tmp_path / "scores", silent)
 
     fewer = score([{**row, "complete": row["index"] != 4} for row in frames])
     assert (fewer["frames"], fewer["metrics"]["sign_recall"]) == (20, 1)
+    assert fewer["left_out"] == []
+    first = frames[0]["recording_id"]
+    for kept, max_gap_s in (((0, 2, 10), 0.7), ((4,), 1.1)):  # a track would not survive 0.8 s; of one frame there is none
+        sparse = score([{**row, "complete": row["recording_id"] != first or row["index"] in kept} for row in frames], max_gap_s)
+        assert sparse["left_out"] == [first] == [r for r in fewer["recordings"] if r not in sparse["recordings"]]
+        assert sparse["metrics"]["sign_recall"] == 1  # of the others
+        assert sparse["frames"] == 24 - 6 + len(kept)
     stills = score([{**row, "kind": "stills"} for row in frames])
     assert (stills["frames"], stills["metrics"]["ap50"]) == (24, pytest.approx(1))
     assert "sign_recall" not in stills["metrics"]

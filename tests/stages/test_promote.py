@@ -47,7 +47,7 @@ def candidate(project: Project) -> Candidate:
         files = {path.name: sha256_file(path) for path in sorted(folder.iterdir())}
         model_id = f"m{sha256_json(files)[:12]}"
         write_json(folder / "bundle.json", {"model_id": model_id, "files": files})
-        scores = {"model_id": model_id, "test_version": test_version, "prelabel": prelabel, "frames": 7, "metrics": metrics}
+        scores = {"model_id": model_id, "test_version": test_version, "prelabel": prelabel, "left_out": [], "frames": 7, "metrics": metrics}
         write_json(project.data / "scores" / "scores.json", scores)
         return model_id
 
@@ -144,7 +144,8 @@ def test_scores_of_the_champion_follow_when_the_gate_measures_them_again(
 
     def evaluate(runtime: object, truth: Path, prelabel: object, out: Path, progress: object) -> dict[str, Any]:
         judged.append(out)
-        scores = {"model_id": champion, "test_version": "t2", "prelabel": PRELABEL, "frames": 9, "metrics": {**GOOD, "ap50": 0.3}}
+        scores = {"model_id": champion, "test_version": "t2", "prelabel": PRELABEL, "left_out": [], "frames": 9}
+        scores["metrics"] = {**GOOD, "ap50": 0.3}
         write_json(out / "scores.json", scores)
         return scores
 

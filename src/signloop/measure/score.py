@@ -40,8 +40,9 @@ def score_images(truth_coco_path: Path, predictions: Mapping[str, NamedBoxes]) -
         predictions: file name -> boxes and the class id of each, -1 for none; a missing image has no boxes.
 
     Returns:
-        images, boxes, ap, ap50, ap75, ap50_by_height_px, recall_at_1_fp_per_image, end_to_end_ap50, class_accuracy. With nothing to find
-        the precisions are -1 (0 if nothing is predicted either) and None by height; all else is 0.
+        images, boxes, ap, ap50, ap75, ap50_by_height_px, recall_at_1_fp_per_image, end_to_end_ap50, class_accuracy; and intervals of
+        ap50 and ap75, by bootstrap over images. With nothing to find the precisions are -1 (0 if nothing is predicted either) and None
+        by height, the intervals None; all else is 0.
 
     Raises:
         DataError: the truth is no valid file, or boxes and classes differ in number.
@@ -60,6 +61,28 @@ def score_images(truth_coco_path: Path, predictions: Mapping[str, NamedBoxes]) -
         "recall_at_1_fp_per_image": recall_at_1_fp_per_image(matches),
         "end_to_end_ap50": end_to_end,
         "class_accuracy": _class_accuracy(truth, boxes, class_ids),
+        "intervals": box_intervals(matches, np.arange(len(truth))),
+    }
+
+
+def box_intervals(matches: Matches, clusters: Ints, n: int = 2000, seed: int = 0) -> dict[str, list[float] | None]:
+    """Return the 95 % intervals of ap50 and ap75 by bootstrap over clusters of frames.
+
+    Args:
+        matches: of all frames.
+        clusters: position of each frame's cluster, (frames,), from 0 on without a gap.
+        n: bootstrap samples.
+        seed: of these samples.
+
+    Returns:
+        ap50 and ap75, each [low, high]; None where there is no frame or nothing to find.
+    """
+    if not len(clusters):
+        return dict.fromkeys(PRECISIONS)
+    drawn = resample(int(clusters.max()) + 1, n, seed)
+    values = precision_by_threshold(matches) if matches.truth.any() else np.full(len(matches.hits), np.nan)
+    return {
+        name: _bounds(percentiles(float(values[at]), resampled_precision(matches, clusters, drawn, at))) for name, at in PRECISIONS.items()
     }
 
 
@@ -123,15 +146,8 @@ def score_recordings(
 def _intervals(counts: Floats, matches: Matches, recordings: Ints, n: int, seed: int) -> dict[str, list[float] | None]:
     if not len(counts):
         return dict.fromkeys((*PRECISIONS, *WITH_INTERVAL))
-    drawn = resample(len(counts), n, seed)
-    values = precision_by_threshold(matches) if matches.truth.any() else np.full(len(matches.hits), np.nan)
-    result = {
-        name: _bounds(percentiles(float(values[at]), resampled_precision(matches, recordings, drawn, at)))
-        for name, at in PRECISIONS.items()
-    }
-    for name in WITH_INTERVAL:
-        result[name] = _bounds(bootstrap(counts, _measure(name), n, seed))
-    return result
+    of_signs = {name: _bounds(bootstrap(counts, _measure(name), n, seed)) for name in WITH_INTERVAL}
+    return {**box_intervals(matches, recordings, n, seed), **of_signs}
 
 
 def _bounds(interval: Interval | None) -> list[float] | None:

@@ -1,7 +1,9 @@
 """A runtime and data/truth in, data/scores out: what one model reaches on the frozen test recordings, with nothing to compare it to."""
 
+import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from signloop.measure import plots
 from signloop.measure.classification import confusion_matrix
 from signloop.measure.detection import end_to_end_ap50, precision_recall_curve, recall_at_1_fp_per_image, summarise
 from signloop.measure.matching import UNMATCHED, TruthFrame, match, match_boxes
-from signloop.measure.score import score_recordings
+from signloop.measure.score import box_intervals, score_recordings
 from signloop.measure.sheets import contact_sheet
 from signloop.measure.signs import COUNTS, count_signs, parse_predictions, sample
 from signloop.prelabel.predict import (
@@ -50,12 +52,15 @@ def evaluate(runtime: Runtime, truth_folder: Path, prelabel: Prelabel, out: Path
         progress: called with a word, done and total.
 
     Returns:
-        What scores.json holds: model_id, test_version, prelabel (the parameters), frames, metrics, intervals, recordings. Without a
-        test frame metrics is empty.
+        What scores.json holds: model_id, test_version, prelabel (the parameters), frames, metrics, intervals, recordings, left_out.
+        Boxes count in all test frames, their intervals are by bootstrap over recordings and stills. Signs count in recordings
+        that are followed through; `left_out` are those with longer gaps between complete frames than a track survives. Without a test
+        frame metrics is empty.
     """
     frames, truth = tables.read(truth_folder / "frames.parquet", "truth_frames"), tables.read(truth_folder / "truth.parquet", "truth")
     real, chosen = split_truth(frames, truth, "test")
-    videos = stored_recordings(chosen, truth_folder)
+    stored = stored_recordings(chosen, truth_folder)
+    videos = {name: one for name, one in stored.items() if longest_gap_s(row for row, _ in one[1]) <= prelabel.max_gap_s}
     proposals = {}
     for number, (recording_id, (recording, rows)) in enumerate(videos.items(), start=1):
         proposals[recording_id] = propose_stored(runtime, recording, rows, prelabel)
@@ -68,17 +73,18 @@ def evaluate(runtime: Runtime, truth_folder: Path, prelabel: Prelabel, out: Path
         named[frame_id] = name_boxes(runtime, image, boxes)
         progress("test frames", number, len(chosen))
     shutil.rmtree(out, ignore_errors=True)
-    metrics: dict[str, Any] = _boxes(runtime, real, named, chosen, truth_folder, out) if real else {}
-    signs, intervals, recordings = _signs(proposals, chosen, truth) if videos else ({}, {}, {})
-    metrics |= signs
+    metrics, of_boxes = _boxes(runtime, real, named, chosen, truth_folder, out) if real else ({}, {})
+    followed = {frame_id: row for frame_id, row in chosen.items() if row["recording_id"] in videos}
+    signs, of_signs, recordings = _signs(proposals, followed, truth) if videos else ({}, {}, {})
     result = {
         "model_id": runtime.model_id,
         "test_version": test_version(truth_folder),
         "prelabel": prelabel.model_dump(),
         "frames": len(real),
-        "metrics": metrics,
-        "intervals": intervals,
+        "metrics": {**metrics, **signs},
+        "intervals": {**of_boxes, **of_signs},
         "recordings": recordings,
+        "left_out": sorted(set(stored) - set(videos)),
     }
     write_json(out / "scores.json", result)
     return result
@@ -103,7 +109,14 @@ def _signs(
     counts = count_signs(video_truth, parse_predictions(predictions, video_truth), sample(video_truth, 1.0))
     names = [video.file_name for video in video_truth.videos]
     recordings = {name: dict(zip(COUNTS, map(int, row), strict=True)) for name, row in zip(names, counts, strict=True)}
-    return {key: scores[key] for key in SIGN_MEASURES}, scores["intervals"], recordings
+    bounds = {key: value for key, value in scores["intervals"].items() if key in SIGN_MEASURES}
+    return {key: scores[key] for key in SIGN_MEASURES}, bounds, recordings
+
+
+def longest_gap_s(rows: Iterable[Mapping[str, Any]]) -> float:
+    """Return the longest time between two frames of a recording that follow each other in it; infinite of fewer than two."""
+    times = sorted(row["time_s"] for row in rows)
+    return max((b - a for a, b in pairwise(times)), default=math.inf)
 
 
 def _boxes(
@@ -113,8 +126,8 @@ def _boxes(
     chosen: Mapping[str, Mapping[str, Any]],
     folder: Path,
     out: Path,
-) -> dict[str, float]:
-    """Score single boxes and draw what went wrong with them."""
+) -> tuple[dict[str, float], dict[str, list[float] | None]]:
+    """Score single boxes, with intervals, and draw what went wrong with them."""
     boxes: dict[str, Boxes] = {frame_id: item[0] for frame_id, item in named.items()}
     class_ids = {frame_id: item[1] for frame_id, item in named.items()}
     matches = match(real, boxes)
@@ -137,12 +150,13 @@ def _boxes(
     )
     known = [(a, label) for a, label in zip(answers, labels, strict=True) if label != NO_CLASS]
     measures = {name: max(0.0, value) for name, value in summarise(matches).items()}
+    units = [row["frame_id"] if row["kind"] == "stills" else row["recording_id"] for row in (chosen[frame_id] for frame_id in real)]
     return {
         **measures,
         "recall_at_1_fp_per_image": recall_at_1_fp_per_image(matches),
         "end_to_end_ap50": max(0.0, end_to_end_ap50(real, boxes, class_ids)),
         "class_accuracy": sum(a == label for a, label in known) / max(1, len(known)),
-    }
+    }, box_intervals(matches, np.unique(units, return_inverse=True)[1])
 
 
 def _failures(

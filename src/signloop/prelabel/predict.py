@@ -179,7 +179,7 @@ def sign_truth(chosen: Mapping[str, Mapping[str, Any]], truth: pa.Table) -> tupl
         width, height = row["x2"] - row["x1"], row["y2"] - row["y1"]
         annotations.append(
             {
-                "id": len(annotations),
+                "id": len(annotations) + 1,  # the reference scorer takes 0 for none
                 "image_id": images[row["recording_id"], frame["index"]],
                 "track_id": tracks.setdefault(row["sign_id"] or row["box_id"], len(tracks)),
                 "category_id": 0 if row["class_id"] is None else row["class_id"],

@@ -17,6 +17,8 @@ def act(project: Project, params: Params) -> None:
         result["frames"],
         ", ".join(f"{key} {value:.3f}" for key, value in result["metrics"].items()) or "no test data yet",
     )
+    if result["left_out"]:
+        log.warning("%d test recordings do not count for signs: too few of their frames are completely verified", len(result["left_out"]))
 
 
 if __name__ == "__main__":

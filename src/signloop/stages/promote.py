@@ -81,7 +81,7 @@ def gate(project: Project, params: Params, scores: dict[str, Any], champion: Ver
             if theirs["metrics"]:
                 return Decision(False, ("the champion was scored on test data, and there is none any more",))
             return Decision(True, ("there is no test data yet",))
-        if any(theirs.get(key) != scores[key] for key in ("test_version", "prelabel")):
+        if any(theirs.get(key) != scores[key] for key in ("test_version", "prelabel", "left_out")):
             log.info("the test set or the parameters of labelling have changed: scoring the champion again")
             theirs = score_again(project, params, champion, Path(scratch))
     return judge(as_scores(scores), as_scores(theirs), params.gate)
