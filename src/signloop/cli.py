@@ -518,7 +518,7 @@ def bench_votes(
     predictions: Annotated[Path, typer.Option(help="From `signloop score --predictions`: the boxes that are followed.")],
     model: Model = "models:/signloop-labeller@champion",
 ) -> None:
-    """Compare the vote that names a sign with simpler ways, on the same crops: last frame, best crop, majority."""
+    """Compare the vote that names a sign with simpler ways, on the same crops: last crop, best crop, majority."""
     from signloop.measure.truth import read_truth
     from signloop.studies import votes
 

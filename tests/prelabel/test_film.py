@@ -135,3 +135,24 @@ def test_a_film_that_the_disk_cut_short_is_noticed(make_films: MakeFilms, tmp_pa
 
 def _full(folder: Path, needed: int) -> None:
     raise DataError("not enough space", where=folder, found=needed)
+
+
+def test_a_film_of_which_fewer_frames_are_looked_at_shows_these_as_long(
+    make_films: MakeFilms, seer: Runtime, shape_params: Params, tmp_path: Path
+) -> None:
+    make_films(tmp_path, {"a.avi": [4]})
+    prelabel = shape_params.prelabel.model_copy(update={"fps": 5.0})
+    label_film(tmp_path / "a.avi", tmp_path / "out", seer, prelabel, 10.0, lambda *_: None, lambda _: None)
+    film = cv2.VideoCapture(str(tmp_path / "out" / "film.mp4"))
+    assert (film.get(cv2.CAP_PROP_FPS), film.get(cv2.CAP_PROP_FRAME_COUNT)) == (5, 6)
+    film.release()
+    green = [(frame[..., 1].astype(int) - frame[..., 2] > 100).sum() for frame in frames_of(tmp_path / "out" / "film.mp4")]
+    assert min(green) > 20  # each has the box
+
+
+def test_stills_are_no_film(label: Callable[[Path], tuple[str, list[str]]], tmp_path: Path) -> None:
+    (tmp_path / "stills").mkdir()
+    write_json(tmp_path / "stills" / "recording.json", {"kind": "stills"})
+    cv2.imwrite(str(tmp_path / "stills" / "a.png"), np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(DataError, match=r"independent stills are no film.*data/recordings"):
+        label(tmp_path / "stills")

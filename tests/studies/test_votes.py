@@ -14,16 +14,17 @@ from signloop.core.taxonomy import Taxonomy
 from signloop.measure.truth import TruthRecordings
 from signloop.studies.votes import OWN, WAYS, compare
 
-SAID = 4
+SAID, OTHER = 4, 5
+NEAR_PX = 30
 
 
 def test_each_way_listens_in_its_own_manner() -> None:
     """Two small crops are all for class 0, a large one is nearly as much for class 1, the last one is undecided but for class 2."""
     probs = np.array([[0.9, 0.1, 0.0], [0.9, 0.1, 0.0], [0.1, 0.89, 0.01], [0.3, 0.3, 0.4]], np.float32)
     weights = np.array([0.1, 0.1, 1.0, 0.2])
-    found = {way: decide(probs, weights).top_indices[0] for way, decide in WAYS.items() if way != "last frame"}
+    found = {way: decide(probs, weights).top_indices[0] for way, decide in WAYS.items() if way != "last of the kept crops"}
     assert found == {OWN: 1, "most trusted crop": 1, "majority": 0, "mean of probabilities": 0, "all crops trusted alike": 0}
-    assert WAYS["last frame"](probs, weights).class_index is None  # the last column is "not an object"
+    assert WAYS["last of the kept crops"](probs, weights).class_index is None  # the last column is "not an object"
     assert WAYS["majority"](probs[:1], weights[:1]).confidence == pytest.approx(1.0)
 
 
@@ -59,3 +60,28 @@ def test_all_ways_name_the_same_signs(drawn: tuple[Path, TruthRecordings, dict[s
     assert found[0].gain is None
     assert [(one.gain.value, one.gain.low, one.gain.high) for one in found[1:] if one.gain is not None] == [(0.0, 0.0, 0.0)] * 5
     assert told[-1] == (len(truth.videos), len(truth.videos))
+
+
+class Approaching(Painter):
+    """Reads a sign only from near by."""
+
+    def cut(self, image: NDArray[np.uint8], xyxy: ArrayLike) -> NDArray[np.uint8]:
+        x1, y1, x2, y2 = np.asarray(xyxy, float)
+        return np.full((8, 8, 3), min(255, round(max(x2 - x1, y2 - y1))), np.uint8)
+
+    def classify(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        probs = super().classify(crops)
+        far = np.array([crop.mean() < NEAR_PX for crop in crops], bool)
+        said, other = self.taxonomy.index_of[SAID], self.taxonomy.index_of[OTHER]
+        probs[far] = probs[far][:, [other if i == said else said if i == other else i for i in range(probs.shape[1])]]
+        return probs
+
+
+def test_ways_that_look_at_different_crops_differ(
+    drawn: tuple[Path, TruthRecordings, dict[str, Any]], prelabel: Prelabel, taxonomy: Taxonomy
+) -> None:
+    folder, truth, predictions = drawn
+    found = {one.way: one for one in compare(Approaching(taxonomy), folder, truth, predictions, prelabel, lambda *_: None)}
+    gains = {way: one.gain.value for way, one in found.items() if one.gain is not None}
+    assert len(set(gains.values())) > 1
+    assert found["last of the kept crops"].accuracy != found["majority"].accuracy

@@ -1,5 +1,6 @@
 """A film and a runtime in; a folder with the labels, the crops by class and the film with its labels drawn on it out."""
 
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -16,10 +17,11 @@ from signloop.core.errors import DataError
 from signloop.core.files import atomic_folder, require_free_space, write_json
 from signloop.core.params import Prelabel
 from signloop.core.taxonomy import Taxonomy
+from signloop.frames.decode import USUAL_RATE
 from signloop.frames.truth import class_folder
 from signloop.frames.video import Frame, Recording, open_recording, read_frames
 from signloop.prelabel.predict import Progress
-from signloop.prelabel.proposal import Runtime
+from signloop.prelabel.proposal import Proposal, Runtime
 from signloop.prelabel.propose import propose
 
 CROPS_PER_SIGN = 4
@@ -46,9 +48,11 @@ def label_film(
         What was found, in words.
 
     Raises:
-        DataError: the film cannot be read, the folder exists, or the disk is too full.
+        DataError: the film cannot be read or is a folder of independent stills, the folder exists, or the disk is too full.
     """
     recording = open_recording(film, sequence_fps)
+    if recording.kind == "stills":
+        raise DataError("independent stills are no film", where=film, todo="Put the folder into data/recordings and run `dvc repro`.")
     if folder.exists():
         raise DataError("the output folder exists", where=folder, todo="Choose a new one with --out.")
     needed = _announce(recording, runtime, prelabel, say)
@@ -61,7 +65,7 @@ def label_film(
         tables.write(target / "boxes.parquet", "prelabel_boxes", tables.from_rows("prelabel_boxes", proposal.boxes))
         tables.write(target / "signs.parquet", "prelabel_signs", tables.from_rows("prelabel_signs", proposal.signs))
         write_json(target / "labels.json", as_coco(proposal.boxes, proposal.signs, recording, runtime.taxonomy))
-        _draw(recording, proposal.boxes, proposal.signs, runtime.taxonomy, target)
+        _draw(recording, proposal, prelabel.fps, runtime.taxonomy, target)
     names = Counter(runtime.taxonomy.name_of(sign["class_id"]) for sign in proposal.signs)
     found = ", ".join(f"{n} x {name}" for name, n in sorted(names.items())) or "none"
     return f"{len(proposal.signs)} {runtime.taxonomy.object_name}s in {len(proposal.frames)} frames: {found}\nwritten to {folder}"
@@ -97,7 +101,7 @@ def as_coco(boxes: list[dict[str, Any]], signs: list[dict[str, Any]], recording:
     unknown = max(taxonomy.ids) + 1
     indices = sorted({box["index"] for box in boxes})
     return {
-        "videos": [{"id": 0, "file_name": recording.name, "fps": recording.fps, "width": recording.width, "height": recording.height}],
+        "videos": [{"id": 0, "file_name": recording.name, "fps": _rate(recording), "width": recording.width, "height": recording.height}],
         "images": [
             {
                 "id": i,
@@ -129,23 +133,26 @@ def as_coco(boxes: list[dict[str, Any]], signs: list[dict[str, Any]], recording:
     }
 
 
-def _draw(recording: Recording, boxes: list[dict[str, Any]], signs: list[dict[str, Any]], taxonomy: Taxonomy, target: Path) -> None:
-    """Read the film again, save the largest crops of each sign and write the film with boxes and names."""
-    sign_of = {sign["sign_id"]: sign for sign in signs}
+def _rate(recording: Recording) -> float:
+    return recording.fps or USUAL_RATE
+
+
+def _draw(recording: Recording, proposal: Proposal, fps: float | None, taxonomy: Taxonomy, target: Path) -> None:
+    """Read the frames that were looked at again, save the largest crops of each sign and write the film with boxes and names."""
+    sign_of = {sign["sign_id"]: sign for sign in proposal.signs}
     by_frame, by_sign = defaultdict(list), defaultdict(list)
-    for box in boxes:
+    for box in proposal.boxes:
         by_frame[box["index"]].append(box)
         if not box["interpolated"]:
             by_sign[box["sign_id"]].append(box)
     saved = {box["box_id"] for group in by_sign.values() for box in sorted(group, key=_size)[-CROPS_PER_SIGN:]}
-    writer = cv2.VideoWriter(
-        str(target / "film.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), recording.fps or 10.0, (recording.width, recording.height)
-    )
+    rate = min(_rate(recording), fps or math.inf)
+    writer = cv2.VideoWriter(str(target / "film.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), rate, (recording.width, recording.height))
     if not writer.isOpened():
         raise DataError("the film cannot be written", where=target, expected="an OpenCV with the MPEG-4 encoder")
     written = 0
     try:
-        for frame in read_frames(recording):
+        for frame in read_frames(recording, fps=fps):
             image = frame.image.copy()
             for box in by_frame[frame.index]:
                 sign = sign_of[box["sign_id"]]

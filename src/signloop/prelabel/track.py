@@ -124,33 +124,26 @@ class Stills:
 
     def __init__(self, params: Prelabel) -> None:
         self._params = params
-        self._tracks: list[Track] = []
-
-    @property
-    def kept(self) -> Mapping[int, Track]:
-        """All signs so far, by number."""
-        return dict(enumerate(self._tracks))
+        self.kept: dict[int, Track] = {}  # all signs so far, by number
 
     def update(self, index: int, time_s: float, boxes: Boxes) -> Ints:
         """Take the boxes of a still; returns the number of each box's sign, (boxes,), -1 for none."""
         owner = np.full(len(boxes), -1, np.int64)
         for i in np.flatnonzero(boxes.scores >= self._params.start_score):
-            owner[i] = len(self._tracks)
-            self._tracks.append(
-                Track(
-                    len(self._tracks),
-                    np.array([index], np.int32),
-                    np.array([time_s]),
-                    boxes.xyxy[i : i + 1],
-                    boxes.scores[i : i + 1],
-                    np.zeros(1, np.bool_),
-                )
+            owner[i] = number = len(self.kept)
+            self.kept[number] = Track(
+                number,
+                np.array([index], np.int32),
+                np.array([time_s]),
+                boxes.xyxy[i : i + 1],
+                boxes.scores[i : i + 1],
+                np.zeros(1, np.bool_),
             )
         return owner
 
     def finish(self) -> list[Track]:
         """Return all signs in the order in which they were seen."""
-        return list(self._tracks)
+        return list(self.kept.values())
 
 
 @dataclass(frozen=True, eq=False)

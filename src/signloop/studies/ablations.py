@@ -213,6 +213,8 @@ def _gains_in_crops(base: Mapping[str, Any], found: Mapping[str, Any]) -> dict[s
     out = {}
     nothing = np.array(base["nothing"], bool)
     for name, kind in (("top1", ~nothing), ("mistakes seen through", nothing)):
+        if not kind.any():
+            continue
         of = np.unique(np.array(base["tracks"])[kind], return_inverse=True)[1]
         a, b = (np.column_stack([np.bincount(of, np.array(one["right"], float)[kind]), np.bincount(of)]) for one in (base, found))
         gain = paired_bootstrap(a, b, lambda s: s[..., 0] / s[..., 1], SAMPLES)

@@ -33,7 +33,6 @@ RATES = (10, 5, 2)  # frames a second at which the drives are labelled
 SIGN_MEASURES = ("sign_recall", "tracks_per_sign", "false_signs_per_minute", "sign_class_accuracy")
 CORNERS = ("x1", "y1", "x2", "y2")
 HALVES = ("even", "odd")
-SHEET = "first-errors.png"  # what the first cycle got wrong
 ROOM = {"first": 2_000_000_000, "second": 4_000_000_000}  # bytes that a seed takes: projects with their DVC caches
 TIME = {"first": "forty minutes", "second": "eighty minutes"}
 
@@ -64,7 +63,7 @@ def run(bench: Bench, seeds: Sequence[int], cycles: int, store: Store, progress:
                 require_free_space(bench.out, ROOM[cycle])
                 found = measure(bench, home, seed, progress)
                 tags = {"git_commit": commit, "kind": "bench roads", "cycle": cycle}
-                _log(store, tags, {"seed": seed, "overrides": " ".join(bench.overrides)}, found, home / SHEET)
+                _log(store, tags, {"seed": seed, "overrides": " ".join(bench.overrides)}, found, _sheet(home, cycle))
                 write_json(kept, {name: asdict(one) for name, one in found.items()})
             results[seed] |= {name: Measured(**one) for name, one in read_json(kept).items()}
     return results
@@ -75,7 +74,7 @@ def _first(bench: Bench, home: Path, seed: int, progress: Progress) -> dict[str,
     minutes = first_cycle(bench, home / "first", seed)
     champion, settings = _champion(home)
     found = {fps: predict(bench, champion, settings, truth, fps, _labels(home, fps), progress) for fps in RATES}
-    draw_errors(bench.drives, truth, found[RATES[0]], settings.taxonomy, home / SHEET)
+    draw_errors(bench.drives, truth, found[RATES[0]], settings.taxonomy, _sheet(home, "first"))
     runtime = _runtime(champion, settings)
     return {
         **_stills(home / "first"),
@@ -97,6 +96,7 @@ def _second(bench: Bench, home: Path, seed: int, progress: Progress) -> dict[str
         path = home / f"second-{half}.json"
         later = predict(bench, candidate, load(home / half / "params.yaml"), halves(truth)[others], RATES[0], path, progress)
         second |= {key: [*second[key], *later[key]] for key in ("frames", "signs")}
+    draw_errors(bench.drives, truth, second, _champion(home)[1].taxonomy, _sheet(home, "second"))
     compared = compare_recordings(truth, first, second)
     names = ("errors", "right_signs")
     return {f"second_minus_first.{name}": Measured(compared[name]["difference"], compared[name]["interval"]) for name in names}
@@ -107,6 +107,11 @@ MEASURED = {"first": _first, "second": _second}
 
 def _champion(home: Path) -> tuple[Path, Params]:
     return home / "first" / "data" / "champion" / "bundle", load(home / "first" / "params.yaml")
+
+
+def _sheet(home: Path, cycle: str) -> Path:
+    """What a cycle got wrong."""
+    return home / f"{cycle}-errors.png"
 
 
 def _labels(home: Path, fps: int) -> Path:

@@ -101,7 +101,7 @@ def draw_errors(folder: Path, truth: TruthRecordings, predictions: Mapping[str, 
         out: PNG; without an error an empty row.
 
     Raises:
-        DataError: the predictions do not fit the truth, or a recording is missing or unreadable.
+        DataError: the predictions do not fit the truth, or a recording is missing, unreadable or shorter than the truth.
     """
     checked = parse_predictions(predictions, truth)
     worst = [one for one in sign_errors(truth, checked, sample(truth, checked.fps)) if one.frames][:WORST]
@@ -116,6 +116,9 @@ def draw_errors(folder: Path, truth: TruthRecordings, predictions: Mapping[str, 
         for frame in read_frames(open_recording(folder / name, rates[name]))
         if frame.index in indices
     }
+    absent = sorted((one.video, one.frame_index) for one in worst if (one.video, one.frame_index) not in pictures)
+    if absent:
+        raise DataError("the truth speaks of frames that the recordings do not have", where=folder, found=absent[:5])
     images, captions = [], []
     for one in worst:
         said = "unknown" if one.said is None else names.get(one.said, str(one.said))

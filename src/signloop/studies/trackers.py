@@ -102,7 +102,7 @@ def compare(folder: Path, truth: TruthRecordings, predictions: Mapping[str, Any]
 
 
 def _looks(video: Video, predictions: Mapping[str, Any]) -> Iterator[tuple[int, Boxes]]:
-    """Yield the frames that were looked at, in order, with their boxes; a frame without an entry had none."""
+    """Yield the frames that were looked at, in order, with their boxes; those without an entry were not looked at."""
     found = {int(f["frame_index"]): f["boxes"] for f in predictions["frames"] if f["video"] == video.file_name}
     for index in sorted(found):
         rows = np.array(found[index], np.float32).reshape(-1, 5)

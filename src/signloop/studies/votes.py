@@ -52,7 +52,7 @@ def _mean(probs: Probs, weights: Weights) -> Vote:
 
 WAYS: dict[str, Callable[[Probs, Weights], Vote]] = {
     OWN: vote,
-    "last frame": _alone(lambda weights: len(weights) - 1),
+    "last of the kept crops": _alone(lambda weights: len(weights) - 1),
     "most trusted crop": _alone(lambda weights: int(np.argmax(weights))),
     "majority": _majority,
     "mean of probabilities": _mean,
