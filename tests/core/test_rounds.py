@@ -1,5 +1,6 @@
 """Rounds are immutable and numbered, the newest verdict wins, people who disagree win nothing, and a split never changes."""
 
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,7 +83,17 @@ def test_a_round_gets_the_next_number_and_comes_back(tmp_path: Path) -> None:
     assert says(verified) == {"r1/m/0000/000000": ("accepted", 3, 1), "r1/m/0001/000000": ("accepted", 3, 2)}
     assert verified.frames.to_pylist() == [{"round": 1, "frame_id": "r1/000000", "annotator": "ann", "complete": True}]
     assert verified.splits["unit_id"].to_pylist() == ["r1"]
-    assert tables.read(second / "splits.parquet", "splits").num_rows == 0
+    assert tables.read(second / "splits.parquet", "splits")["unit_id"].to_pylist() == ["r1"]
+
+
+def test_a_split_survives_the_removal_of_the_round_that_drew_it(tmp_path: Path) -> None:
+    units = {f"r{i}": "video" for i in range(12)}
+    rows = [{"box_id": name, "frame_id": f"{name}/000000"} for name in units]
+    first = publish(tmp_path, boxes(*rows), frames({}), units)
+    publish(tmp_path, boxes(*({**row, "class_id": 4} for row in rows)), frames({}), units)
+    before = read_rounds(tmp_path).splits.select(["unit_id", "split"])
+    shutil.rmtree(first)
+    assert read_rounds(tmp_path).splits.select(["unit_id", "split"]) == before
 
 
 def test_the_newest_verdict_wins(tmp_path: Path) -> None:
@@ -121,6 +132,15 @@ def test_a_complete_frame_replaces_older_rounds_and_is_not_added_to_unseen(tmp_p
         frames({}),
     )
     assert sorted(says(read_rounds(tmp_path))) == ["elsewhere", "free", "looked at", "new"]
+
+
+def test_a_frame_that_is_left_open_later_brings_nothing_replaced_back(tmp_path: Path) -> None:
+    publish(tmp_path, boxes({"box_id": "old"}), frames({"r1/000000": True}))
+    publish(tmp_path, boxes({"box_id": "new"}), frames({"r1/000000": True}))
+    publish(tmp_path, boxes({"box_id": "later", "seen": False}), frames({"r1/000000": False}))
+    verified = read_rounds(tmp_path)
+    assert sorted(says(verified)) == ["later", "new"]
+    assert verified.frames["complete"].to_pylist() == [False]
 
 
 @pytest.mark.parametrize(
@@ -214,6 +234,13 @@ def test_two_rounds_of_one_number_are_refused(tmp_path: Path) -> None:
 def test_a_renamed_round_is_refused(tmp_path: Path) -> None:
     publish(tmp_path, boxes({}), frames({})).rename(tmp_path / "round_007")
     with pytest.raises(DataError, match="rows of another round"):
+        read_rounds(tmp_path)
+
+
+def test_lost_crops_are_not_taken_for_none(tmp_path: Path) -> None:
+    path = publish(tmp_path, boxes(), frames({}), {"crops:ta": "crops"}, images=crops("a"))
+    (path / "crops.parquet").unlink()
+    with pytest.raises(DataError, match=r"table verified_crops does not exist .*dvc checkout"):
         read_rounds(tmp_path)
 
 

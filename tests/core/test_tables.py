@@ -100,9 +100,10 @@ def test_a_truncated_table_is_damaged(tmp_path: Path) -> None:
         tables.read(tmp_path / "t", "splits")
 
 
-def test_a_missing_table_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="dvc repro"):
-        tables.read(tmp_path / "t", "splits")
+@pytest.mark.parametrize(("name", "todo"), [("truth", "dvc repro"), ("splits", "dvc checkout"), ("verified_boxes", "dvc checkout")])
+def test_a_missing_table_says_what_to_do(tmp_path: Path, name: str, todo: str) -> None:
+    with pytest.raises(DataError, match=f"table {name} does not exist .*Run `{todo}`"):
+        tables.read(tmp_path / "t", name)
 
 
 def test_another_table_and_another_version_are_refused(tmp_path: Path) -> None:

@@ -74,8 +74,12 @@ def round_folders(folder: Path) -> dict[int, Path]:
 
 
 def _read_all(folders: Iterable[Path], file: str, name: str) -> pa.Table:
-    parts = [tables.read(path / file, name) for path in folders if file != "crops.parquet" or (path / file).exists()]
+    parts = [tables.read(path / file, name) for path in folders if file != "crops.parquet" or (path / file).exists() or _has_crops(path)]
     return pa.concat_tables([tables.empty(name), *parts]).combine_chunks()
+
+
+def _has_crops(round_folder: Path) -> bool:
+    return bool(read_json(round_folder / "round.json")["rows"]["verified_crops"])
 
 
 def _rounds(table: pa.Table) -> NDArray[np.int64]:
@@ -99,11 +103,23 @@ def _first_rows(table: pa.Table, key: str, order: Sequence[tuple[str, str]]) -> 
 
 
 def _without_replaced(boxes: pa.Table, frames: pa.Table) -> pa.Table:
-    """Drop what another round says of a frame that is complete: older rounds, and verdicts that were only carried over to it."""
-    complete = {f: r for f, r, c in zip(*(frames[n].to_pylist() for n in ("frame_id", "round", "complete")), strict=True) if c}
-    since = np.array([complete.get(f, -1) for f in boxes["frame_id"].to_pylist()], np.int64)
+    """Drop what another round says of a frame that was complete: older rounds, and, while it is, verdicts that were only carried over.
+
+    Args:
+        boxes: of all rounds.
+        frames: of all rounds.
+    """
+    newest: dict[str, int] = {}
+    complete: dict[str, int] = {}
+    for frame_id, number, is_complete in zip(*(frames[n].to_pylist() for n in ("frame_id", "round", "complete")), strict=True):
+        newest[frame_id] = max(number, newest.get(frame_id, -1))
+        if is_complete:
+            complete[frame_id] = max(number, complete.get(frame_id, -1))
+    frame_ids = boxes["frame_id"].to_pylist()
+    since = np.array([complete.get(f, -1) for f in frame_ids], np.int64)
+    is_open = np.array([complete.get(f, -1) < newest.get(f, 0) for f in frame_ids], bool)
     rounds, seen = _rounds(boxes), np.array(boxes["seen"].to_pylist(), bool)
-    return boxes.filter(pa.array((rounds == since) | ((rounds > since) & (seen | (since < 0)))))
+    return boxes.filter(pa.array((rounds == since) | ((rounds > since) & (seen | is_open))))
 
 
 def _disputed(boxes: pa.Table) -> set[str]:
@@ -137,8 +153,8 @@ def read_rounds(folder: Path) -> Verified:
 
     A frame that a round marks as complete replaces what older rounds said of that frame, so that a second look with another
     model's boxes does not double its signs; for the same reason verdicts of a later round that nobody looked at (not `seen`) do not
-    count on it. Two people who disagree within one round: the box leaves `boxes`, and its frame is
-    no longer complete (else the hole would teach "no sign").
+    count on it. A still later round that leaves it open brings nothing of the older ones back. Two people who disagree within one
+    round: the box leaves `boxes`, and its frame is no longer complete (else the hole would teach "no sign").
 
     Returns:
         Tables without rows for a missing or empty folder.
@@ -159,7 +175,7 @@ def read_rounds(folder: Path) -> Verified:
             )
     boxes = _read_all(rounds.values(), "boxes.parquet", "verified_boxes")
     frames = _read_all(rounds.values(), "frames.parquet", "verified_frames")
-    boxes = _seen_first(_newest(_without_replaced(boxes, _newest(frames, "frame_id")), "box_id"))
+    boxes = _seen_first(_newest(_without_replaced(boxes, frames), "box_id"))
     conflicts = _disputed(boxes)
     clash = pa.array([box_id in conflicts for box_id in boxes["box_id"].to_pylist()], pa.bool_())
     disputed = boxes.filter(clash)
@@ -324,7 +340,8 @@ def publish_round(
         number = max(rounds, default=0) + 1
         known = dict(zip(*(read_rounds(folder).splits[name].to_pylist() for name in ("unit_id", "split")), strict=True))
         drawn = draw_splits(units, known, val_share, test_share)
-        splits = tables.from_rows("splits", [{"unit_id": u, "split": s, "round": number} for u, s in drawn.items()])
+        of_round = {u: known[u] for u in units if u in known} | drawn  # those known too: an older round may be removed
+        splits = tables.from_rows("splits", [{"unit_id": u, "split": s, "round": number} for u, s in of_round.items()])
         path = folder / (f"round_{number:03d}-{label}" if label else f"round_{number:03d}")
         with atomic_folder(path) as temporary:
             for name, table in parts.items():

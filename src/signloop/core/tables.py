@@ -214,7 +214,8 @@ def read(path: Path, name: str, *, older: bool = False) -> pa.Table:
         with pa.memory_map(str(path)) as source:
             table = pq.ParquetFile(source).read()  # of small files in a third less time than read_table
     except FileNotFoundError:
-        raise DataError(f"table {name} does not exist", where=path, todo="Run `dvc repro`.") from None
+        todo = "Run `dvc checkout`." if name.startswith("verified_") or name == "splits" else "Run `dvc repro`."
+        raise DataError(f"table {name} does not exist", where=path, todo=todo) from None
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"table {name} cannot be read: the file is damaged",
