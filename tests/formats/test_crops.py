@@ -59,6 +59,7 @@ def test_a_header_alone_has_no_rows(tmp_path: Path) -> None:
         ("b.jpg,3,,t1,0,1,1", "frame 0 of track t1 was in line 2 already"),
         ("b.jpg,8,,t1,1,1,1", "track t1 has class 8, but 3 in line 2"),
         ("b.jpg", "class_id '' is not"),
+        ("b.jpg,3,,cam1,7,1,1,9", r"line 3: has more cells than the header: ['9']"),
     ],
 )
 def test_wrong_lines_are_named(tmp_path: Path, line: str, message: str) -> None:

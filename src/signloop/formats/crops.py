@@ -103,7 +103,13 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
             missing = [key for key in REQUIRED if key not in (reader.fieldnames or ())]
             if missing:
                 raise DataError("columns are missing in the index", where=path, expected=list(REQUIRED), found=reader.fieldnames)
-            return [(reader.line_num, {k: v for k, v in row.items() if isinstance(k, str)}) for row in reader]
+            lines = [(reader.line_num, row) for row in reader]
+            problems = Problems(path)
+            for line, row in lines:
+                if None in row:
+                    problems.add(f"line {line}", f"has more cells than the header: {row[None]!r:.80}")
+            problems.raise_if_any("Quote cells that hold a comma.")
+            return lines
     except FileNotFoundError:
         raise DataError("the file does not exist", where=path) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
