@@ -169,7 +169,7 @@ def truth(parts: Iterable[Part]) -> dict[str, Any]:
         for box in part["boxes"]:
             annotations.append(
                 {
-                    "id": len(annotations),
+                    "id": len(annotations) + 1,  # the reference scorer takes 0 for none
                     "image_id": first + box["frame_index"],
                     "track_id": box["track_id"],
                     "category_id": box["class_id"],

@@ -167,7 +167,8 @@ def remove(root: Path) -> list[Path]:
     videos = [path for path in named if path.name.startswith(".") or sha256_file(path) in drawn]
     ids = set(drawn.values())
     rounds = [path for path in sorted((root / "data" / "verified").glob("round_*")) if _only_of(path, ids)]
-    targets = [*videos, *(path for path in (parts, root / "data" / "demo-truth.json") if path.exists()), *rounds]
+    known = [path for path in (root / "data" / "demo-truth.json", parts) if path.exists()]
+    targets = [*rounds, *videos, *known]  # the parts last: by them what was left by a cut is found
     for path in targets:
         if path.is_dir():
             shutil.rmtree(path)
