@@ -78,6 +78,8 @@ def test_undefined_stays_undefined() -> None:
     assert percentiles(0.5, [np.nan, np.nan]) is None
     half = bootstrap([[1, 2], [0, 0]], share)
     assert half == Interval(0.5, 0.5, 0.5)
+    assert bootstrap([[1, 2]], share) is None  # one recording says nothing of others
+    assert paired_bootstrap([[1, 2]], [[2, 2]], share) is None
 
 
 def test_shapes_are_checked() -> None:

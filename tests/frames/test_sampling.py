@@ -25,6 +25,11 @@ def test_ten_a_second_at_five_and_unlimited() -> None:
     assert kept(times, 25, 10) == list(range(9))
 
 
+@pytest.mark.parametrize(("fps", "rate", "kept_rate"), [(10, 25, 12.5), (20, 30, 15), (None, 25, 25), (50, 25, 25), (5, None, None)])
+def test_the_rate_is_divided_by_a_whole_number(fps: float | None, rate: float | None, kept_rate: float | None) -> None:
+    assert Pace(fps, rate).rate == kept_rate
+
+
 def test_variable_rate_follows_time_not_count() -> None:
     dense_then_sparse = [k / 20 for k in range(20)] + [1 + k / 5 for k in range(5)]  # 25 frames in 2 s
     indices = kept(dense_then_sparse, 4, 12.5)

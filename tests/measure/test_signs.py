@@ -220,6 +220,8 @@ def test_signs_whose_tracks_are_named_by_text() -> None:
         ({"signs": [{**sign(0, range(1)), "video": "b.mp4"}]}, "recordings that the truth does not have"),
         ({"frames": [{"video": "a.mp4", "frame_index": 0, "boxes": []}] * 2}, "twice in the predictions"),
         ({"frames": [{"video": "a.mp4", "frame_index": 0, "boxes": [[1, 2, 3, 4]]}]}, "frames.0.boxes.0"),
+        ({"frames": [{"video": "a.mp4", "frame_index": 0, "boxes": [[9, 2, 3, 4, 0.5]]}]}, r"turned round.*\('a.mp4', 0\)"),
+        ({"signs": [{"video": "a.mp4", "class_id": 1, "boxes": [[7, 1, 9, 3, 4]]}]}, r"turned round.*\('a.mp4', 7\)"),
         ({"signs": [{"video": "a.mp4", "boxes": []}]}, "signs.0.class_id: Field required"),
         ({"fps": 0}, "fps"),
     ],

@@ -107,7 +107,7 @@ def prelabel() -> Prelabel:
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TruthRecordings, dict[str, Any]]:
     """A few drawn recordings, and as a detector's boxes those of the truth."""
     folder = tmp_path_factory.mktemp("drawn")
-    path = draw_test(folder, signs=8, seed=2)
+    path = draw_test(folder, signs=14, seed=2)
     raw = read_json(path)
     films = {video["id"]: video["file_name"] for video in raw["videos"]}
     boxes: dict[int, list[list[float]]] = {image["id"]: [] for image in raw["images"]}

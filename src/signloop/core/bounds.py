@@ -79,12 +79,14 @@ def bootstrap(per_cluster: ArrayLike, statistic: Statistic, n: int = 2000, seed:
         level: in (0, 1).
 
     Returns:
-        None where the statistic of the data is undefined.
+        None where the statistic of the data is undefined, or of a single cluster, which says nothing of how others would be.
 
     Raises:
         DataError: no clusters, or `per_cluster` is not two-dimensional.
     """
     stats = _stats(per_cluster)
+    if len(stats) == 1:
+        return None
     counts = resample(len(stats), n, seed)
     return percentiles(float(statistic(stats.sum(axis=0))), statistic(counts @ stats), level)
 
@@ -108,7 +110,7 @@ def paired_bootstrap(
         level: in (0, 1).
 
     Returns:
-        None where one of the two statistics is undefined.
+        None where one of the two statistics is undefined, or of a single cluster.
 
     Raises:
         DataError: no clusters, or the two differ in shape.
@@ -116,6 +118,8 @@ def paired_bootstrap(
     a, b = _stats(per_cluster_a), _stats(per_cluster_b)
     if a.shape != b.shape:
         raise DataError("a paired comparison needs the same clusters twice", expected=a.shape, found=b.shape)
+    if len(a) == 1:
+        return None
     counts = resample(len(a), n, seed)
     value = float(statistic(b.sum(axis=0)) - statistic(a.sum(axis=0)))
     return percentiles(value, statistic(counts @ b) - statistic(counts @ a), level)

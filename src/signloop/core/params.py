@@ -57,7 +57,7 @@ class Extract(Group):
     """Which frames of a recording are kept for people and for training.
 
     Attributes:
-        fps: frames a second at most; None keeps all.
+        fps: frames a second, about; the recording's rate is divided by a whole number. None keeps all.
         sequence_fps: rate assumed for a folder of ordered frames that states none.
         duplicate: mean absolute difference of 32x32 grey thumbnails (0-255) under which a frame counts as the one before; 0 keeps all.
         blur: variance of the Laplacian under which a frame is left out; 0 keeps all.
@@ -215,7 +215,7 @@ class Prelabel(Group):
     """From raw boxes to signs.
 
     Attributes:
-        fps: frames a second at most; None looks at every frame.
+        fps: frames a second, about, as of `Extract`; None looks at every frame.
         start_score: a box at least this good may begin a sign.
         keep_score: a box at least this good may continue one.
         min_boxes: signs with fewer detected boxes are dropped, unless `sure_score` is reached.

@@ -17,6 +17,9 @@ class Pace:
     Args:
         fps: frames a second that are wanted, > 0; None lets every frame through.
         rate: mean frames a second of the recording; None if unknown, then the period is 1 / fps without tolerance.
+
+    Attributes:
+        rate: mean frames a second that are kept; None if that of the recording is unknown.
     """
 
     def __init__(self, fps: float | None, rate: float | None) -> None:
@@ -27,6 +30,7 @@ class Pace:
             self._period_s, self._tolerance_s = 1 / fps, _ROUNDING_S
         else:
             self._period_s, self._tolerance_s = step / rate, 0.5 / rate
+        self.rate = None if rate is None else rate / step
         self._ticks = 0
 
     def due(self, time_s: float) -> bool:

@@ -75,9 +75,9 @@ def box_intervals(matches: Matches, clusters: Ints, n: int = 2000, seed: int = 0
         seed: of these samples.
 
     Returns:
-        ap50 and ap75, each [low, high]; None where there is no frame or nothing to find.
+        ap50 and ap75, each [low, high]; None where there is nothing to find, or a single cluster.
     """
-    if not len(clusters):
+    if clusters.max(initial=0) == 0:
         return dict.fromkeys(PRECISIONS)
     drawn = resample(int(clusters.max()) + 1, n, seed)
     values = precision_by_threshold(matches) if matches.truth.any() else np.full(len(matches.hits), np.nan)

@@ -91,7 +91,8 @@ def parse_predictions(value: Mapping[str, Any], truth: TruthRecordings) -> Predi
     """Check predictions.
 
     Raises:
-        DataError: a key is missing or of a wrong type, a recording is not in the truth, or a frame is there twice.
+        DataError: a key is missing or of a wrong type, a recording is not in the truth, a frame is there twice, or a box ends before
+            it begins.
     """
     predictions = check_model(Predictions, value, "predictions")
     known = {v.file_name for v in truth.videos}
@@ -106,6 +107,10 @@ def parse_predictions(value: Mapping[str, Any], truth: TruthRecordings) -> Predi
     twice = [key for key, n in Counter((f.video, f.frame_index) for f in predictions.frames).items() if n > 1]
     if twice:
         raise DataError("a frame is there twice in the predictions", found=twice[:5])
+    turned = [(f.video, f.frame_index) for f in predictions.frames if any(b[2] < b[0] or b[3] < b[1] for b in f.boxes)]
+    turned += [(s.video, int(b[0])) for s in predictions.signs for b in s.boxes if b[3] < b[1] or b[4] < b[2]]
+    if turned:
+        raise DataError("boxes of the predictions are turned round", expected="x1 <= x2 and y1 <= y2", found=turned[:5])
     return predictions
 
 

@@ -1,6 +1,5 @@
 """A film and a runtime in; a folder with the labels, the crops by class and the film with its labels drawn on it out."""
 
-import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from signloop.core.files import atomic_folder, require_free_space, write_json
 from signloop.core.params import Prelabel
 from signloop.core.taxonomy import Taxonomy
 from signloop.frames.decode import USUAL_RATE
+from signloop.frames.sampling import Pace
 from signloop.frames.truth import class_folder
 from signloop.frames.video import Frame, Recording, open_recording, read_frames
 from signloop.prelabel.predict import Progress
@@ -146,7 +146,7 @@ def _draw(recording: Recording, proposal: Proposal, fps: float | None, taxonomy:
         if not box["interpolated"]:
             by_sign[box["sign_id"]].append(box)
     saved = {box["box_id"] for group in by_sign.values() for box in sorted(group, key=_size)[-CROPS_PER_SIGN:]}
-    rate = min(_rate(recording), fps or math.inf)
+    rate = Pace(fps, recording.fps).rate or fps or USUAL_RATE
     writer = cv2.VideoWriter(str(target / "film.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), rate, (recording.width, recording.height))
     if not writer.isOpened():
         raise DataError("the film cannot be written", where=target, expected="an OpenCV with the MPEG-4 encoder")
