@@ -3,6 +3,7 @@
 import csv
 import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,22 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o755
     with pytest.raises(DataError, match="never overwritten"), files.atomic_folder(tmp_path / "out"):
         pass
+
+
+def test_what_lies_in_a_folder_is_on_the_disk_before_the_folder_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+
+    def fsync(handle: int) -> None:
+        synced.append(os.path.relpath(Path(f"/proc/self/fd/{handle}").readlink(), tmp_path))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with files.atomic_folder(tmp_path / "new") as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "image.png").write_bytes(b"pixels")
+        (folder / "link").symlink_to("deep/image.png")
+    name = synced[-2]
+    assert set(synced) == {name, f"{name}/deep", f"{name}/deep/image.png", "."}
+    assert synced[-1] == "."  # the rename itself
 
 
 def test_too_little_space_is_told_before_the_work(tmp_path: Path) -> None:

@@ -34,6 +34,17 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _sync_tree(folder: Path) -> None:
+    """Bring all that lies in a folder to the disk: after a power cut a renamed folder would hold empty files otherwise."""
+    for path in folder.rglob("*"):
+        if path.is_dir() and not path.is_symlink():
+            sync_folder(path)
+        elif path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it replaces `path`, on an error it is deleted.
@@ -69,6 +80,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)  # mkdtemp gives 0o700, which would lock others out
+        _sync_tree(temporary)
         temporary.rename(path)
         sync_folder(path.parent)
     finally:
