@@ -337,6 +337,13 @@ def test_what_does_not_fit_is_refused_and_not_written(desk: Desk, act: Callable[
     assert read(desk.questions.folder / "log.jsonl") == []
 
 
+def test_a_sign_may_be_drawn_in_a_frame_beyond_the_estimated_number(desk: Desk, do: Do) -> None:
+    desk.questions.recordings[DRIVE]["frames"] = 0  # a container that does not say how many there are
+    do(desk, drawn((4, BOX)))
+    with pytest.raises(ConflictError, match="there is no such frame"):
+        do(desk, drawn((5, BOX), item_id=NEWER))
+
+
 def test_undo_takes_back_the_own_last_act_and_redo_does_it_again(desk: Desk, do: Do) -> None:
     views = [looks(desk)[1:4]]
     for item_id in (sign(desk, 0), sign(desk, 1), sign(desk, 2)):

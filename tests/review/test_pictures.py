@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.frames.images import read_image
+from signloop.frames.video import open_recording
 from signloop.review import pictures as module
 from signloop.review.desk import Desk
 from signloop.review.pictures import MissingPictureError, Pictures
@@ -243,8 +245,9 @@ def test_keeping_ends_when_it_is_told_to(pictures: Pictures, desk: Desk) -> None
 
 
 @pytest.fixture
-def unseen(queued: Path, make_films: MakeFilms) -> Path:
+def unseen(queued: Path, make_films: MakeFilms, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project with a film, in which sign 1 is only in frames that were not kept."""
+    monkeypatch.setattr(module, "open_recording", lambda path, fps: replace(open_recording(path, fps), recording_id=DRIVE))
     make_films(queued / "recordings", {"drive.avi": [4]}, frames=5)
     path = queued / "frames" / "recordings.parquet"
     rows = tables.read(path, "recordings").to_pylist()
@@ -264,6 +267,13 @@ def test_the_best_frame_of_a_sign_that_was_not_kept_is_decoded(unseen: Path, des
     pictures.keep(threading.Event())
     assert pictures.frame(DRIVE, shown.clearest).shape == (144, 192, 3)
     assert not pictures.has(DRIVE, 4 - shown.clearest)
+
+
+def test_another_film_of_the_same_name_is_not_shown(unseen: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "open_recording", open_recording)  # its content has another id
+    pictures = Pictures(desk.questions, unseen / "frames", unseen / "recordings")
+    pictures.keep(threading.Event())
+    assert not pictures.has(DRIVE, desk.questions.shown(sign(desk, 1)).clearest)
 
 
 def test_a_recording_that_is_gone_takes_only_its_own_pictures_away(unseen: Path, desk: Desk) -> None:

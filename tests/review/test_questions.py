@@ -258,6 +258,7 @@ def test_the_review_worked_on_last_is_the_one_to_publish(queued: Path, open_desk
         desk.undo("ann", 1.0)
     assert questions.unpublished(queued / "review") == [desk.questions.folder]  # a round says what was taken back
     questions.mark_published(desk.questions.folder, len(desk.entries))
+    questions.mark_published(desk.questions.folder, 1)  # by a slower one that began before
     assert questions.unpublished(queued / "review") == []
 
 

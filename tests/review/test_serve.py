@@ -131,7 +131,7 @@ def test_nothing_that_waits_is_told(project: Path, params: Params, told: list[st
 def run(queued: Path, params: Params, told: list[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """A function (visit) that serves the page, lets `visit` use it in place of a browser, and returns what was published."""
 
-    def act(visit: Callable[[TestClient], None], share: str | None = None) -> list[str]:
+    def act(visit: Callable[[TestClient], None], share: str | None = None, name: str = "Ann B.") -> list[str]:
         published: list[str] = []
 
         def instead(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
@@ -149,7 +149,7 @@ def run(queued: Path, params: Params, told: list[str], monkeypatch: pytest.Monke
             queued,
             queued / "recordings",
             params,
-            name="Ann B.",
+            name=name,
             port=8123,
             planted=0.0,
             repeats=0.0,
@@ -214,6 +214,12 @@ def test_garbage_is_collected_while_the_page_is_used(run: Callable[..., list[str
         run(lambda browser: None)
     desk.close()
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 101])
+def test_a_name_that_no_decision_could_carry_is_refused(run: Callable[..., list[str]], name: str) -> None:
+    with pytest.raises(ConfigError, match=r"nobody has such a name \(--name\); expected 1 to 100 letters"):
+        run(lambda browser: None, name=name)
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_done(run: Callable[..., list[str]], queued: Path, told: list[str]) -> None:

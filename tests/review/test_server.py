@@ -144,6 +144,12 @@ def test_who_comes_second_gets_a_conflict(page: TestClient, desk: Desk) -> None:
     assert [entry.annotator for entry in desk.entries] == ["ann", "bob"]
 
 
+def test_a_conflict_names_the_sign_if_it_is_about_one(page: TestClient, desk: Desk) -> None:
+    page.post("/api/acts", json=decision(sign(desk, 0)))
+    answer = page.post("/api/acts", json={"act": {"act": "undo", "number": 9}, "based_on": {}, "seconds": 1})
+    assert (answer.status_code, answer.json().get("item_id")) == (409, None)
+
+
 def test_nothing_to_undo_is_told(page: TestClient) -> None:
     for again, text in ((False, "there is nothing to undo"), (True, "there is nothing to do again")):
         answer = page.post("/api/undo", json={"seconds": 1, "again": again})

@@ -497,9 +497,14 @@ class Desk:
             self._check_inside(recording_of(self.questions, self.state.item(act.item_id)), [act.xyxy])
         if isinstance(act, Add):
             about = self.questions.recordings.get(act.recording_id)
-            if about is None or any(box.index >= max(1, about["frames"]) for box in act.boxes):
+            if about is None or not all(self._is_frame(act.recording_id, box.index) for box in act.boxes):
                 raise ConflictError("there is no such frame in this review", where=act.recording_id)
             self._check_inside(act.recording_id, [box.xyxy for box in act.boxes])
+
+    def _is_frame(self, recording_id: str, index: int) -> bool:
+        """Tell whether a recording has a frame; how many there are is an estimate, which what is stored goes beyond."""
+        within = index < max(1, self.questions.recordings[recording_id]["frames"])
+        return within or self.questions.frame(f"{recording_id}/{index:06d}") is not None
 
     def _check_whole(self, act: Split | Merge) -> None:
         """Refuse what would mix labels with questions that no label may come from, and signs without a box."""

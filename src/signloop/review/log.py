@@ -13,7 +13,8 @@ from signloop.core.errors import DataError
 from signloop.core.files import sync_folder
 
 Index = Annotated[int, Field(ge=0)]
-ItemId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+ITEM_ID = r"^[0-9a-f]{16}$"
+ItemId = Annotated[str, Field(pattern=ITEM_ID)]
 Pixel = Annotated[float, Field(ge=-100_000, le=100_000)]
 Many = Field(strict=False)  # a JSON list is taken as a tuple; what is in it stays strict
 Corners = Annotated[tuple[Pixel, Pixel, Pixel, Pixel], Many]

@@ -7,7 +7,6 @@ does the cutting of what sheets will ask for: a frame takes far longer to decode
 
 import math
 import os
-import shutil
 import threading
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -193,11 +192,13 @@ class Pictures:
             try:
                 os.link(source, target)
             except OSError:  # another disk, or one that has no links
-                shutil.copyfile(source, target)
+                write_bytes(target, source.read_bytes())  # whole or not at all: what is here is taken as it is
 
     def _decode(self, recording_id: str, indices: set[int], stop: threading.Event) -> None:
         about = self._questions.recordings[recording_id]
         recording = open_recording(self._recordings_folder / about["name"], about["fps"] or 1.0)
+        if recording.recording_id != recording_id:
+            return  # another film has its name now
         for frame in read_frames(recording, on_bad=lambda path, error: None):
             if stop.is_set() or frame.index > max(indices):
                 return

@@ -190,8 +190,8 @@ def begin(data_folder: Path, review_folder: Path, verified: Verified, planted: S
 
 
 def mark_published(folder: Path, entries: int) -> None:
-    """Note that the first `entries` entries of a review's log are in a round."""
-    write_json(folder / "published.json", {"entries": entries})
+    """Note that the first `entries` entries of a review's log are in a round; never fewer than were noted before."""
+    write_json(folder / "published.json", {"entries": max(entries, published_entries(folder))})
 
 
 def published_entries(folder: Path) -> int:

@@ -3,6 +3,7 @@
 import gc
 import secrets
 import socket
+import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from signloop.review.password import read_password
 from signloop.review.pictures import Pictures
 from signloop.review.publish import publish_review
 from signloop.review.server import create_app
+from signloop.review.wire import LONGEST_NAME
 
 HOST = "127.0.0.1"
 
@@ -56,9 +58,12 @@ def serve(
         open_browser: open the link.
 
     Raises:
-        ConfigError: the port is taken, or the page cannot be shared: it is no host name, or no password was set.
+        ConfigError: the name is none, the port is taken, or the page cannot be shared: it is no host name, or no password was set.
         DataError: nothing waits, the review is damaged, or open in another process.
     """
+    if not 1 <= len(name.strip()) <= LONGEST_NAME:
+        raise ConfigError("nobody has such a name", where="--name", expected=f"1 to {LONGEST_NAME} letters", found=name[:120])
+    name = name.strip()
     shared = None if share is None else _shared(share, port, data_folder)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:  # asyncio sends at once only if TCP is named
         _listen(listening, port)
@@ -127,10 +132,13 @@ def _run(
     say: Callable[[str], None],
     open_browser: bool,
 ) -> None:
+    one_by_one = threading.Lock()
+
     def publish() -> str:
-        report = publish_review(desk, data_folder / "verified", settings.data)
-        after_publish()
-        return str(report)
+        with one_by_one:
+            report = publish_review(desk, data_folder / "verified", settings.data)
+            after_publish()
+            return str(report)
 
     token = secrets.token_urlsafe(24)
     pictures = Pictures(desk.questions, data_folder / "frames", recordings_folder)

@@ -6,6 +6,7 @@ shared name, if there is one; the name that they gave there stands under all tha
 """
 
 import mimetypes
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -27,7 +28,7 @@ from signloop.review import views
 from signloop.review.desk import Desk
 from signloop.review.guard import error as refuse
 from signloop.review.guard import guard
-from signloop.review.log import Entry
+from signloop.review.log import ITEM_ID, Entry
 from signloop.review.login import Share, login_routes
 from signloop.review.pictures import MissingPictureError, Pictures
 from signloop.review.state import ConflictError, touches
@@ -136,7 +137,8 @@ def create_app(
 def _explain_errors(app: FastAPI) -> None:
     @app.exception_handler(ConflictError)
     async def conflict(_: Request, error: ConflictError) -> Response:
-        return refuse(409, str(error), item_id=error.where if isinstance(error.where, str) else None)
+        where = error.where if isinstance(error.where, str) else ""
+        return refuse(409, str(error), item_id=where if re.match(ITEM_ID, where) else None)
 
     @app.exception_handler(DataError)
     async def data(_: Request, error: DataError) -> Response:

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from signloop.review.log import Act, ItemId
 
 SheetName = Annotated[str, Field(pattern=r"^([0-9]{1,10}|mixed|none)$")]
-Reviewer = Annotated[str, Field(min_length=1, max_length=100)]
+LONGEST_NAME = 100
+Reviewer = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 
 
 class _Model(BaseModel):

@@ -19,10 +19,10 @@ export class Refused extends Error {
 const json = (response) => response.json();
 const bytes = (response) => (response.ok ? response.arrayBuffer() : response.json());
 
-async function request(path, options, read = json) {
+async function request(path, options, read = json, patience = PATIENCE_MS) {
   let response, answer;
   try {
-    response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE_MS) });
+    response = await fetch(path, { ...options, signal: patience ? AbortSignal.timeout(patience) : null });
     answer = await read(response);
   } catch {
     if (!response || response.ok) throw new Unreachable("The server does not answer.");
@@ -37,9 +37,9 @@ async function request(path, options, read = json) {
   throw refused;
 }
 
-/** Change something. */
-export const post = (path, body) =>
-  request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+/** Change something; `patience` in ms, 0 waits as long as it takes. */
+export const post = (path, body, patience = PATIENCE_MS) =>
+  request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }, json, patience);
 
 /** Read something; waits, with the banner, until the server answers. */
 export async function get(path, read = json) {
@@ -61,7 +61,7 @@ export async function find(path) {
   try {
     return await get(path);
   } catch (error) {
-    if (error instanceof Refused && (error.status === 404 || error.status === 409)) return null;
+    if (error instanceof Refused && [404, 409, 422].includes(error.status)) return null; // 422: it can be no name of one
     throw error;
   }
 }

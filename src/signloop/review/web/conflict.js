@@ -29,12 +29,15 @@ export class Conflicts {
 
   async #tellAll() {
     this.#telling = true;
-    while (this.#waiting.length) {
-      const conflict = this.#waiting.shift();
-      this.#show(conflict, await find(`/api/signs/${conflict.itemId}`));
-      await new Promise((resolve) => this.#dialog.addEventListener("close", resolve, { once: true }));
+    try {
+      while (this.#waiting.length) {
+        const conflict = this.#waiting.shift();
+        this.#show(conflict, await find(`/api/signs/${conflict.itemId}`));
+        await new Promise((resolve) => this.#dialog.addEventListener("close", resolve, { once: true }));
+      }
+    } finally {
+      this.#telling = false;
     }
-    this.#telling = false;
   }
 
   #show(conflict, detail) {

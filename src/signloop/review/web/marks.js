@@ -78,7 +78,8 @@ export class Marks {
   back(again) {
     const [from, to] = again ? [this.#future, this.#past] : [this.#past, this.#future];
     const step = from.pop() ?? [];
-    if (step.length) to.push(step.map(([id]) => [id, this.get(id)]));
+    if (!step.length) return [];
+    to.push(step.map(([id]) => [id, this.get(id)]));
     this.set(step);
     return step.map(([id]) => id);
   }

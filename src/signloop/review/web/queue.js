@@ -110,6 +110,7 @@ export class Queue {
 
   #settle(job, done) {
     this.#number = Math.max(this.#number, done.number);
+    for (const next of this.#jobs) next.after = Math.max(next.after, done.number); // an equal one behind it is not this one
     if (job.act.act === "undo") {
       this.#own.clear();
       this.#answered.clear();

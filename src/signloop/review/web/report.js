@@ -120,7 +120,7 @@ export class ReportView {
     this.#published.textContent = "Publishing …";
     await this.#shared.queue.idle();
     try {
-      this.#published.textContent = (await post("/api/publish", {})).report;
+      this.#published.textContent = (await post("/api/publish", {}, 0)).report;
       this.#published.scrollIntoView({ block: "nearest" });
       say("Published");
       this.open();
