@@ -1995,3 +1995,41 @@ def test_a_sheet_that_is_opened_anew_can_be_answered_at_once(page: Page, entries
     press(page, "Enter")
     sheet(page, HOSTILE)
     assert len(entries(1)) == 1
+
+
+def test_two_equal_steps_that_waited_for_the_server_are_both_taken_after_a_reload(
+    page: Page, entries: Entries, troubles: list[str]
+) -> None:
+    go(page, "single")
+    for item_id in page.evaluate("async () => (await (await fetch('/api/single?size=2')).json()).map((one) => one.card.item_id)"):
+        shown(page, item_id)
+        press(page, "u")
+    stored(page)
+    page.route("**/api/undo", lambda route: route.abort())
+    press(page, "z", "z")
+    page.wait_for_selector(".trouble >> text=does not answer")
+    page.reload()
+    page.wait_for_selector(".trouble >> text=does not answer")
+    page.unroute("**/api/undo")
+    stored(page)
+    assert [type(entry.act) for entry in entries(4)] == [Decide, Decide, Undo, Undo]
+    assert answers(entries(4)) == {}
+    troubles.clear()  # the browser tells that the server was away
+
+
+def test_the_last_act_is_taken_back_before_the_first_sheet_is_there(page: Page, entries: Entries) -> None:
+    sheet(page, "circle")
+    press(page, "Enter")
+    entries(1)
+
+    def hold(route: Route) -> None:
+        """Give no answer."""
+
+    page.route("**/api/sheets", hold)
+    page.reload()
+    page.wait_for_function("() => document.querySelector('.progress span')?.textContent")
+    press(page, "z")
+    assert [type(entry.act) for entry in entries(2)] == [Decide, Undo]
+    page.wait_for_selector(".toasts >> text=Taken back")
+    page.unroute("**/api/sheets")  # what was held goes on
+    sheet(page, "circle")

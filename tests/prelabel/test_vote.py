@@ -71,12 +71,13 @@ def test_a_vote_needs_voters(probs: np.ndarray, weights: np.ndarray, message: st
 def test_a_vote_is_a_probability_and_does_not_depend_on_the_order(raw: np.ndarray, weights: np.ndarray) -> None:
     probs = raw / raw.sum(axis=1, keepdims=True)
     result = vote(probs, weights)
-    assert 1 / 6 - 1e-9 <= result.confidence <= 1
-    assert 0 <= result.margin <= result.confidence
+    assert (0 if result.class_index is None else 1 / 6 - 1e-9) <= result.confidence <= 1  # "not an object" may win as second
+    assert 0 <= result.margin <= (1 if result.class_index is None else result.confidence)
     assert sum(result.top_confidences) <= 1 + 1e-9
     assert list(result.top_confidences) == sorted(result.top_confidences, reverse=True)
     turned = vote(probs[::-1], weights[::-1])
     assert turned.confidence == pytest.approx(result.confidence)
+    assert (turned.class_index is None) == (result.class_index is None)
 
 
 def test_large_and_sure_boxes_are_trusted_most() -> None:

@@ -13,6 +13,7 @@ FLOOR = 0.01  # one crop cannot press a class below this share of what another o
 TINY = 1e-12
 TRUSTED_PX = 24.0  # side of a crop that is trusted a quarter as much as a very large one
 LIKELY = 0.5  # a class below it, with "not an object" as its first rival, is no class: an object of a kind that nobody taught looks so
+SAME = 1e-9  # probabilities that differ by less are equal: what is left of their sums depends on the order of the crops
 CONTRARY = 0.2  # nats between two opinions, of 0.69 at most, from which on two crops seem to show two things
 HEARD = 0.15  # of the most trusted crop's weight: what a crop says that is trusted less is no reason for doubt
 
@@ -85,7 +86,7 @@ def vote(probs: ArrayLike, weights: ArrayLike) -> Vote:
     best, second = int(order[0]), int(order[1])
     nothing = len(pooled) - 1
     top = tuple(int(i) for i in order if i != nothing)[:TOP]
-    is_nothing = best == nothing or (second == nothing and pooled[best] < LIKELY)
+    is_nothing = best == nothing or (pooled[nothing] >= pooled[second] - SAME and pooled[best] < LIKELY)
     return Vote(
         None if is_nothing else best,
         float(pooled[nothing if is_nothing else best]),
