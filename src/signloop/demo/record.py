@@ -89,7 +89,7 @@ def record(planned: Planned, folder: Path, parts: Path) -> tuple[Part, bool]:
         Its truth, and whether it was drawn now.
 
     Raises:
-        DataError: the video could not be written whole, for instance as the disk is full; or another file has its name.
+        DataError: the video could not be written whole, for instance as the disk is full.
     """
     video, at = folder / f"{planned.name}.mp4", parts / f"{planned.name}.json"
     if at.exists() and video.exists():

@@ -48,7 +48,7 @@ class Drawn:
 
 
 def frames(world: World) -> Iterator[Drawn]:
-    """Draw a recording frame by frame; the same world gives the same pixels only once, as the canvas is reused."""
+    """Draw a recording frame by frame."""
     canvas = np.zeros((CANVAS_HEIGHT, CANVAS_WIDTH, 3), np.uint8)
     for index in range(world.frames):
         painter = paint(world, index, canvas)

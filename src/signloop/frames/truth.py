@@ -289,7 +289,7 @@ def background(frame: Row, boxes: NDArray[np.float32], data: Data) -> list[list[
         data: `background_per_frame` boxes are tried, each twice.
 
     Returns:
-        At most `background_per_frame` boxes, px, sides between `min_side_px` and a sixth of the frame's height.
+        At most `background_per_frame` boxes, px, sides between twice `min_side_px` and a sixth of the frame's height, if that is more.
     """
     rng = np.random.default_rng(int(sha256_json(frame["frame_id"])[:8], 16))
     out: list[list[float]] = []

@@ -49,7 +49,7 @@ class Decide(_Model):
 
 
 class Fix(_Model):
-    """The box of a sign in one frame is another one, px of the frame; the frames up to the next fixed ones follow."""
+    """The box of a sign in one frame is another one, px of the frame; those up to other fixed ones, and the nearest, follow."""
 
     act: Literal["fix"] = "fix"
     item_id: ItemId
