@@ -82,6 +82,7 @@ class Detector(Group):
         weights: an entry of `models.pretrained`: imagenet-lite0, torchvision:<name>, timm:<model.tag>, file:<path>, none.
         frozen_blocks: early blocks of the backbone that keep their pretrained weights (light FCOS on an EfficientNet-like backbone).
         channels, head_convs: width of the feature pyramid and depth of the two heads (light FCOS only).
+        quality: what a box's score is weighed by, its centreness or its overlap with the object (light FCOS only).
         crop_px: side of the square training crops, px of the scaled frame.
         scale_min, scale_max: range of the random zoom before a crop is cut.
         exposure: strength of the random brightness and contrast change.
@@ -102,6 +103,7 @@ class Detector(Group):
     frozen_blocks: Count
     channels: Some
     head_convs: Some
+    quality: Literal["centreness", "overlap"]
     crop_px: Some
     scale_min: Positive
     scale_max: Positive

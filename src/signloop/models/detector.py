@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import detection
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.fcos import FCOS, FCOSHead
+from torchvision.models.detection.fcos import FCOS
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork
 
 from signloop.core.boxes import Boxes, clip
 from signloop.core.errors import ModelError
 from signloop.core.params import Detector
-from signloop.models.heads import ClassHead, RegressionHead
+from signloop.models.heads import Heads
 from signloop.models.pretrained import create_timm, freeze_blocks, load_pretrained
 
 STRIDES = (8, 16, 32)
@@ -73,15 +73,12 @@ def _fcos_lite(cfg: Detector) -> nn.Module:
     backbone = Pyramid(cfg.backbone, cfg.channels)
     load_pretrained(backbone.body, cfg.weights, cfg.backbone)
     freeze_blocks(backbone.body, cfg.frozen_blocks, "detector.frozen_blocks")
-    head = FCOSHead(cfg.channels, 1, 1, num_convs=cfg.head_convs)
-    head.classification_head = ClassHead(cfg.channels, cfg.head_convs)
-    head.regression_head = RegressionHead(cfg.channels, cfg.head_convs)
     anchors = AnchorGenerator(tuple((stride,) for stride in STRIDES), ((1.0,),) * len(STRIDES))
     model: nn.Module = FCOS(
         backbone,
         num_classes=1,
         anchor_generator=anchors,
-        head=head,
+        head=Heads(cfg.channels, cfg.head_convs, cfg.quality),
         image_mean=[0.5] * 3,
         image_std=[0.5] * 3,
         score_thresh=cfg.min_score,

@@ -1,9 +1,14 @@
 """Levels of a feature pyramid in, the outputs of FCOS's two heads out; they keep their scale from training crops to whole frames."""
 
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection.fcos import FCOSClassificationHead, FCOSRegressionHead
+from torch.nn import functional
+from torchvision.models.detection.fcos import FCOSClassificationHead, FCOSHead, FCOSRegressionHead
 
+Quality = Literal["centreness", "overlap"]
 TYPICAL_DISTANCE = 2.0  # from a place to the sides, in strides; a ReLU follows, and what begins at 0 would learn only half of the time
 
 
@@ -48,7 +53,7 @@ class ClassHead(FCOSClassificationHead):  # type: ignore[misc]
 
 
 class RegressionHead(FCOSRegressionHead):  # type: ignore[misc]
-    """FCOS's head for the distances to the four sides and for the centreness, on a `Tower`."""
+    """FCOS's head for the distances to the four sides and for the overlap of the box that they make, on a `Tower`."""
 
     def __init__(self, channels: int, convs: int) -> None:
         super().__init__(channels, num_anchors=1, num_convs=0)
@@ -56,6 +61,53 @@ class RegressionHead(FCOSRegressionHead):  # type: ignore[misc]
         nn.init.constant_(self.bbox_reg.bias, TYPICAL_DISTANCE)
 
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Map the levels to offsets, (batch, places, 4), and centreness, (batch, places, 1)."""
+        """Map the levels to offsets, (batch, places, 4), and logits of the overlap, (batch, places, 1)."""
         outputs: tuple[Tensor, Tensor] = super().forward(self.tower(levels))
         return outputs
+
+
+class Heads(FCOSHead):  # type: ignore[misc]
+    """Both heads, and what the class of a box is weighed by: its centreness, or how well it fits (IoU-aware detection; Wu et al., 2020).
+
+    The centreness of a small object is a matter of the grid of places: 24 px seen 4 px beside a place on both axes lose 30 % of their
+    score, and are found after what is no object. The overlap with the object does not depend on the grid.
+
+    Args:
+        channels: of the pyramid.
+        convs: of each head.
+        quality: "centreness", as in FCOS, or "overlap".
+    """
+
+    def __init__(self, channels: int, convs: int, quality: Quality) -> None:
+        super().__init__(channels, num_anchors=1, num_classes=1, num_convs=convs)
+        self.quality = quality
+        self.classification_head = ClassHead(channels, convs)
+        self.regression_head = RegressionHead(channels, convs)
+
+    def compute_loss(
+        self,
+        targets: Sequence[Mapping[str, Tensor]],
+        head_outputs: Mapping[str, Tensor],
+        anchors: Sequence[Tensor],
+        matched_idxs: Sequence[Tensor],
+    ) -> dict[str, Tensor]:
+        """Return the losses of torchvision's FCOS; that of the overlap takes the place and the name of that of the centreness."""
+        losses: dict[str, Tensor] = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
+        if self.quality == "centreness":
+            return losses
+        logits, aims = [], []
+        outputs = zip(targets, head_outputs["bbox_regression"], head_outputs["bbox_ctrness"], anchors, matched_idxs, strict=True)
+        for target, offsets, quality, places, matched in outputs:
+            inside = matched >= 0
+            found = self.box_coder.decode(offsets[inside].detach(), places[inside])
+            aims.append(overlap(found, target["boxes"][matched[inside]]))
+            logits.append(quality[inside, 0])
+        total = functional.binary_cross_entropy_with_logits(torch.cat(logits), torch.cat(aims), reduction="sum")
+        return {**losses, "bbox_ctrness": total / max(1, sum(map(len, aims)))}
+
+
+def overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Return the IoU of each box with the one in the same row, (n,), of xyxy boxes (n, 4) each; 0 for boxes without area."""
+    inner = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0).prod(dim=1)
+    whole = sum((box[:, 2:] - box[:, :2]).clamp(min=0).prod(dim=1) for box in (a, b)) - inner
+    return torch.where(whole > 0, inner / whole.clamp(min=1e-9), 0.0)

@@ -69,6 +69,7 @@ CHOICES = (
     Choice("detector", "no crops of background", ("detector.background_share=0.0",)),
     Choice("detector", "last weights, not averaged ones", ("detector.ema=0.0",)),
     Choice("detector", "all blocks learn", ("detector.frozen_blocks=0",)),
+    Choice("detector", "boxes weighed by overlap", ("detector.quality=overlap",)),
     Choice("detector", "96 channels, four layers in the heads", ("detector.channels=96", "detector.head_convs=4")),
     Choice("classifier", BASE),
     Choice("classifier", "the detector's mistakes are not shown", ("data.mistakes_per_frame=0",)),
