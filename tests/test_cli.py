@@ -150,6 +150,7 @@ def test_every_command_explains_itself_anywhere(words: tuple[str, ...], run: Run
         (["import", "coco", ".", "a.json"], r"does not exist \(a\.json\)"),
         (["import", "crops", "a.csv"], r"a\.csv"),
         (["simulate-review", "--truth", "a.json"], "a.json|dvc repro"),
+        (["simulate-review", "--truth", "a.json", "--order", "random"], "--order goes with --signs only"),
         (["compare", "a.json", "b.json", "--truth", "t.json"], "t.json"),
         (["params", "detector.lrr=1"], r"detector\.lrr"),
         (["params", "seed=-1"], r"seed: .*greater than or equal to 0"),

@@ -4,9 +4,10 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,6 +17,9 @@ from signloop.core.errors import ConfigError, DataError
 from signloop.core.files import read_json, write_csv, write_json
 from signloop.stages import _edge
 from signloop.stages._edge import find_project, guarded, progress, read_params, set_up_logging
+
+if TYPE_CHECKING:
+    from signloop.studies.cycles import Bench
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -283,7 +287,7 @@ def simulate_review(
     signs: Annotated[
         int | None, typer.Option(min=1, help="Answer only so many of the predicted signs, and search no frame for missed ones.")
     ] = None,
-    order: Annotated[str, typer.Option(help="Of --signs: queue (the most useful first) or random.")] = "queue",
+    order: Annotated[str | None, typer.Option(help="Of --signs: queue (the most useful first; the default) or random.")] = None,
 ) -> None:
     """Play the person from truth, with errors, and publish the round."""
     from signloop.core import tables
@@ -291,8 +295,8 @@ def simulate_review(
     from signloop.review.simulate import first_signs
     from signloop.review.simulate import simulate_review as act
 
-    if order not in ("queue", "random"):
-        raise ConfigError("unknown order", where="--order", expected="queue or random", found=order)
+    if order is not None and signs is None:
+        raise ConfigError("--order goes with --signs only")
     project = find_project()
     _edge.require_rounds(project)
     settings = read_params(project)
@@ -300,7 +304,7 @@ def simulate_review(
     chosen = None
     if signs is not None:
         queue = tables.read(project.data / "queue" / "queue.parquet", "queue")
-        chosen = first_signs(queue, snapshot.load(shown).recordings, signs, "queue" if order == "queue" else "random", seed)
+        chosen = first_signs(queue, snapshot.load(shown).recordings, signs, order or "queue", seed)
     report = act(shown, truth, project.data / "verified", settings.taxonomy, settings.data, signs=chosen, error_rate=error_rate, seed=seed)
     _dvc_add(project)
     out.print(str(report), markup=False)
@@ -415,9 +419,20 @@ def _print_numbers(result: dict[str, Any]) -> None:
     out.print(table, markup=False)
 
 
+RoadData = Annotated[Path, typer.Option("--data", help="Folder with gtsdb_seed/, gtsrb/, drives/ and carnd/.")]
+
+
+def _bench(project: _edge.Project, data: Path, folder: Path, overrides: Sequence[str] = ()) -> "Bench":
+    from signloop.studies.cycles import Bench
+
+    return Bench(
+        project.root, data.resolve(), folder.resolve(), ["+experiment=roads", *overrides], lambda text: out.print(text, markup=False)
+    )
+
+
 @measure.command("roads")
 def bench_roads(
-    data: Annotated[Path, typer.Option(help="Folder with gtsdb_seed/, gtsrb/, drives/ and carnd/.")],
+    data: RoadData,
     folder: Annotated[Path, typer.Option("--out", help="Gets a folder per seed; what is finished there is not done again.")],
     seed: Annotated[list[int] | None, typer.Option(min=0, help="Of the trainings; may be given again. Default: 0, 1 and 2.")] = None,
     cycles: Annotated[int, typer.Option(min=1, max=2, help="1: stop before the played person.")] = 2,
@@ -426,11 +441,9 @@ def bench_roads(
 ) -> None:
     """Train on real stills and crops, play the person on drives, train again, and score all against the bars; hours."""
     from signloop.studies import bars, roads
-    from signloop.studies.cycles import Bench
 
     project = find_project()
-    overrides = ["+experiment=roads", *(override or [])]
-    bench = Bench(project.root, data.resolve(), folder.resolve(), overrides, lambda text: out.print(text, markup=False))
+    bench = _bench(project, data, folder, override or [])
     results = roads.run(bench, seed or [0, 1, 2], cycles, roads.Store(project.mlflow_uri, project.artifact_root), progress)
     if json_file is not None:
         write_json(json_file, {number: {name: asdict(found) for name, found in result.items()} for number, result in results.items()})
@@ -442,18 +455,17 @@ def bench_roads(
 
 @measure.command("ablations")
 def bench_ablations(
-    data: Annotated[Path, typer.Option(help="Folder with gtsdb_seed/, gtsrb/, drives/ and carnd/.")],
+    data: RoadData,
     folder: Annotated[Path, typer.Option("--out", help="Gets a folder per training; what is finished there is not done again.")],
     seed: Annotated[int, typer.Option(min=0, help="Of all trainings.")] = 0,
     table_file: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file too.")] = None,
 ) -> None:
     """Train on real stills and crops with and without each choice of experiment=roads, for little and equal time; hours."""
     from signloop.studies import ablations
-    from signloop.studies.cycles import Bench
     from signloop.studies.roads import Store
 
     project = find_project()
-    bench = Bench(project.root, data.resolve(), folder.resolve(), ["+experiment=roads"], lambda text: out.print(text, markup=False))
+    bench = _bench(project, data, folder)
     rows = ablations.run(bench, ablations.CHOICES, seed, Store(project.mlflow_uri, project.artifact_root), progress)
     if table_file is not None:
         write_csv(table_file, ablations.COLUMNS, rows)
@@ -466,18 +478,17 @@ def bench_ablations(
 
 @measure.command("curve")
 def bench_curve(
-    data: Annotated[Path, typer.Option(help="Folder with gtsdb_seed/, gtsrb/, drives/ and carnd/.")],
+    data: RoadData,
     folder: Annotated[Path, typer.Option("--out", help="As of `signloop bench roads`, whose first cycle is then used, or another one.")],
     seed: Annotated[int, typer.Option(min=0, help="Of the trainings and of the random order.")] = 0,
     table_file: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file too.")] = None,
 ) -> None:
     """Train with none, some and all signs of half the drives verified, by the queue and at random, and score the other half; hours."""
     from signloop.studies import curve
-    from signloop.studies.cycles import Bench
     from signloop.studies.roads import Store
 
     project = find_project()
-    bench = Bench(project.root, data.resolve(), folder.resolve(), ["+experiment=roads"], lambda text: out.print(text, markup=False))
+    bench = _bench(project, data, folder)
     rows = curve.run(bench, seed, Store(project.mlflow_uri, project.artifact_root), progress)
     if table_file is not None:
         write_csv(table_file, curve.COLUMNS, rows)

@@ -146,8 +146,11 @@ def test_who_comes_second_gets_a_conflict(page: TestClient, desk: Desk) -> None:
 
 def test_a_conflict_names_the_sign_if_it_is_about_one(page: TestClient, desk: Desk) -> None:
     page.post("/api/acts", json=decision(sign(desk, 0)))
-    answer = page.post("/api/acts", json={"act": {"act": "undo", "number": 9}, "based_on": {}, "seconds": 1})
-    assert (answer.status_code, answer.json().get("item_id")) == (409, None)
+    undo = {"act": {"act": "undo", "number": 1}, "based_on": {}, "seconds": 1}
+    assert page.post("/api/acts", json=undo).status_code == 200
+    answer = page.post("/api/acts", json=undo)
+    assert (answer.status_code, answer.json()["item_id"]) == (409, None)
+    assert "this was taken back already (entry 1)" in answer.json()["detail"]
 
 
 def test_nothing_to_undo_is_told(page: TestClient) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from signloop.core import tables
-from signloop.core.errors import DataError
+from signloop.core.errors import ConfigError, DataError
 from signloop.core.params import Data
 from signloop.core.rounds import read_rounds
 from signloop.core.taxonomy import Taxonomy
@@ -167,3 +167,5 @@ def test_signs_are_answered_in_the_order_of_the_queue_or_drawn() -> None:
 def test_an_order_needs_questions() -> None:
     with pytest.raises(DataError, match="no sign of these recordings waits"):
         first_signs(questions((PHOTOS, "s9")), [DRIVE], 3, "queue", 0)
+    with pytest.raises(ConfigError, match=r"unknown order of answers; expected \['queue', 'random'\]; found best"):
+        first_signs(questions((DRIVE, "s1")), [DRIVE], 3, "best", 0)

@@ -47,6 +47,11 @@ def test_gains_are_paired_by_track() -> None:
     assert (before, gain.value, gain.low, gain.high) == (1, -1, -1, -1)
 
 
+def test_without_a_mistake_only_the_signs_are_compared() -> None:
+    base = {"right": [1, 0], "tracks": list("ab"), "nothing": [False] * 2}
+    assert list(ablations._gains_in_crops(base, {**base, "right": [1, 1]})) == ["top1"]
+
+
 def test_gains_in_boxes_are_paired_by_still(truth_of_two_stills: Path) -> None:
     right, wrong = [[10.0, 10.0, 30.0, 30.0, 0.9]], [[50.0, 50.0, 60.0, 60.0, 0.9]]
     gains = ablations._gains_in_boxes({"boxes": [right, wrong]}, {"boxes": [right, right]}, truth_of_two_stills)

@@ -63,5 +63,9 @@ def test_each_error_is_cut_from_its_frame(tmp_path: Path) -> None:
     middles = [sheet[SIDE_PX // 2, k * SIDE_PX + SIDE_PX // 2].tolist() for k in range(4)]
     assert middles == [list(COLOURS["red"]), list(COLOURS["blue"]), list(COLOURS["green"]), [255, 255, 255]]
 
+    (tmp_path / "a" / "1.png").unlink()
+    with pytest.raises(DataError, match=r"frames that the recordings do not have .*\('a', 1\)"):
+        draw_errors(tmp_path, truth, {"fps": 10, "frames": [], "signs": signs}, KNOWN, tmp_path / "short.png")
+    cv2.imwrite(str(tmp_path / "a" / "1.png"), image[:, :, ::-1])
     draw_errors(tmp_path, truth, {"fps": 10, "frames": [], "signs": []}, KNOWN, tmp_path / "missed.png")
     assert (read_image(tmp_path / "missed.png")[SIDE_PX // 2, SIDE_PX // 2 :: SIDE_PX] != 255).any(axis=1).sum() == 2

@@ -14,6 +14,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Some = Annotated[int, Field(ge=1)]
+Quality = Literal["centreness", "overlap"]
+Precision = Literal["auto", "f32", "bf16"]
 
 
 class Group(BaseModel):
@@ -103,7 +105,7 @@ class Detector(Group):
     frozen_blocks: Count
     channels: Some
     head_convs: Some
-    quality: Literal["centreness", "overlap"]
+    quality: Quality
     crop_px: Some
     scale_min: Positive
     scale_max: Positive
@@ -239,7 +241,7 @@ class Prelabel(Group):
     end_share: Share
     crops_per_sign: Some
     nothing: Share
-    precision: Literal["auto", "f32", "bf16"]
+    precision: Precision
     batch: Some
 
 

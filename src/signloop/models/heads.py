@@ -1,14 +1,14 @@
 """Levels of a feature pyramid in, the outputs of FCOS's two heads out; they keep their scale from training crops to whole frames."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.fcos import FCOSClassificationHead, FCOSHead, FCOSRegressionHead
 
-Quality = Literal["centreness", "overlap"]
+from signloop.core.params import Quality
+
 TYPICAL_DISTANCE = 2.0  # from a place to the sides, in strides; a ReLU follows, and what begins at 0 would learn only half of the time
 
 
@@ -53,7 +53,7 @@ class ClassHead(FCOSClassificationHead):  # type: ignore[misc]
 
 
 class RegressionHead(FCOSRegressionHead):  # type: ignore[misc]
-    """FCOS's head for the distances to the four sides and for the overlap of the box that they make, on a `Tower`."""
+    """FCOS's head for the distances to the four sides and for how good the box is that they make, on a `Tower`."""
 
     def __init__(self, channels: int, convs: int) -> None:
         super().__init__(channels, num_anchors=1, num_convs=0)
@@ -61,7 +61,7 @@ class RegressionHead(FCOSRegressionHead):  # type: ignore[misc]
         nn.init.constant_(self.bbox_reg.bias, TYPICAL_DISTANCE)
 
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Map the levels to offsets, (batch, places, 4), and logits of the overlap, (batch, places, 1)."""
+        """Map the levels to offsets, (batch, places, 4), and logits of the quality, (batch, places, 1)."""
         outputs: tuple[Tensor, Tensor] = super().forward(self.tower(levels))
         return outputs
 

@@ -1,7 +1,7 @@
 """A bundle in, the fast callable that labels frames out: `detect`, `cut`, `classify`, each with the numbers of the bundle."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -10,13 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from signloop.core.boxes import Boxes
-from signloop.core.params import Detector
+from signloop.core.params import Detector, Precision
 from signloop.core.taxonomy import Taxonomy
 from signloop.models.bundle import Bundle
 from signloop.models.classifier import cut, logits, probabilities
 from signloop.models.detector import detect
 
-Precision = Literal["auto", "f32", "bf16"]
 MIN_PX = 64  # the smallest picture that a network is compiled for
 
 

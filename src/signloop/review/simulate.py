@@ -4,13 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from signloop.core.boxes import SAME_IOU, clip, inside_share, iou, xywh_to_xyxy
-from signloop.core.errors import DataError
+from signloop.core.errors import ConfigError, DataError
 from signloop.core.files import read_json, sha256_json
 from signloop.core.params import Data
 from signloop.core.taxonomy import Taxonomy
@@ -21,7 +21,7 @@ from signloop.review.snapshot import NO_PROPOSALS, Proposals, Snapshot
 from signloop.review.verdicts import Corners, CorrectedBox, match_pairs
 
 ANNOTATOR = "simulated"
-Order = Literal["queue", "random"]
+ORDERS = ("queue", "random")
 GOOD_IOU = 0.75  # under it, the person draws the box anew
 IGNORED_SHARE = 0.5  # of a proposal inside an ignore region
 
@@ -230,7 +230,7 @@ def simulate_review(
     return SimulateReport(report, {kind: len(keys if signs is None else keys & set(signs)) for kind, keys in person.slips.items()})
 
 
-def first_signs(queue: pa.Table, recording_ids: Collection[str], number: int, order: Order, seed: int) -> list[str]:
+def first_signs(queue: pa.Table, recording_ids: Collection[str], number: int, order: str, seed: int) -> list[str]:
     """Return the predicted signs that a person answers who stops after some.
 
     Args:
@@ -241,8 +241,11 @@ def first_signs(queue: pa.Table, recording_ids: Collection[str], number: int, or
         seed: of the draw; with one seed the first ones are the same for every number.
 
     Raises:
+        ConfigError: another order.
         DataError: no sign of these recordings is asked about.
     """
+    if order not in ORDERS:
+        raise ConfigError("unknown order of answers", expected=list(ORDERS), found=order)
     asked = [row for row in queue.to_pylist() if row["kind"] == "sign" and row["recording_id"] in recording_ids]
     if not asked:
         raise DataError("no sign of these recordings waits for an answer", todo="Run `dvc repro`, or review without --signs.")

@@ -15,11 +15,11 @@ from signloop.measure.score import compare_recordings, score_recordings
 from signloop.measure.truth import read_truth
 from signloop.prelabel.predict import Progress
 from signloop.registry import runs
+from signloop.review.simulate import ORDERS
 from signloop.studies.cycles import BUDGET, Bench, after_answers, claim, first_cycle
 from signloop.studies.roads import HALVES, RATES, Store, halves, predict
 
 EXPERIMENT = "bench-curve"
-ORDERS = ("queue", "random")
 SHARES = (0.25, 0.5)  # of the questions; then all of them, where the order means nothing
 COLUMNS = ("order", "signs", "ap50", "right_signs", "errors", "difference", "low", "high")
 
