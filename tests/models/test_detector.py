@@ -1,10 +1,14 @@
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torchvision.models.detection.fcos import FCOS
 
 from signloop.core.errors import ModelError
 from signloop.core.params import Params
-from signloop.models.detector import NETWORKS, build_detector, detect, to_tensor
+from signloop.models.detector import NETWORKS, build_detector, detect, to_tensor, vote_boxes
 
 CPU = torch.device("cpu")
 
@@ -36,6 +40,37 @@ def test_boxes_are_in_px_of_the_frame_whatever_the_input_scale(fast: Params) -> 
     for scale in (0.5, 1.0, 2.0):
         found = detect(Fixed(), [np.zeros((80, 160, 3), np.uint8)], fast.detector.model_copy(update={"input_scale": scale}), CPU)[0]
         np.testing.assert_allclose(found.xyxy, [[40, 20, 80, 80]], atol=1e-4)  # clipped to the frame's lower edge
+
+
+def test_without_votes_the_light_fcos_finds_what_torchvisions_does(fast: Params) -> None:
+    cfg = fast.detector.model_copy(update={"weights": "none", "min_score": 0.0, "nms_iou": 0.4, "max_boxes": 40, "vote_iou": None})
+    torch.manual_seed(0)
+    model: Any = build_detector(cfg).eval()
+    picture = torch.rand(3, 96, 128)
+    mine = model([picture])[0]
+    model.nms_thresh, model.detections_per_img = cfg.nms_iou, cfg.max_boxes
+    model.postprocess_detections = partial(FCOS.postprocess_detections, model)
+    reference = model([picture])[0]
+    assert len(mine["boxes"]) == cfg.max_boxes
+    for key in ("boxes", "scores", "labels"):
+        torch.testing.assert_close(mine[key], reference[key])
+
+
+def test_a_box_is_the_mean_of_those_like_it_weighted_by_their_scores() -> None:
+    boxes = torch.tensor([[0.0, 0.0, 100.0, 100.0], [0.0, 0.0, 104.0, 100.0], [0.0, 0.0, 50.0, 100.0], [300.0, 0.0, 310.0, 10.0]])
+    scores = torch.tensor([0.9, 0.3, 0.8, 0.2])
+    best = torch.tensor([0, 3])
+    voted = vote_boxes(boxes, scores, best, 0.85)
+    torch.testing.assert_close(voted, torch.tensor([[0.0, 0.0, 101.0, 100.0], [300.0, 0.0, 310.0, 10.0]]))  # the half box has no voice
+    assert torch.equal(vote_boxes(boxes, scores, best, None), boxes[best])
+
+
+def test_boxes_without_area_or_score_are_left_as_they_are() -> None:
+    flat = torch.tensor([[5.0, 5.0, 5.0, 9.0], [1.0, 1.0, 2.0, 2.0]])
+    best = torch.tensor([0, 1])
+    torch.testing.assert_close(vote_boxes(flat, torch.tensor([0.5, 0.4]), best, 0.85), flat)
+    torch.testing.assert_close(vote_boxes(flat, torch.zeros(2), best, 0.85), flat)
+    assert vote_boxes(flat[:0], torch.zeros(0), best[:0], 0.85).shape == (0, 4)
 
 
 def test_no_frames_give_no_boxes(fast: Params) -> None:

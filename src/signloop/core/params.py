@@ -97,6 +97,7 @@ class Detector(Group):
         ema: decay of the averaged weights that are kept; 0 keeps the last ones.
         input_scale: factor on the frame before detection; 1 keeps the camera's resolution.
         min_score, nms_iou, max_boxes: what leaves the detector.
+        vote_iou: a box becomes the mean of the boxes that overlap it by this IoU; null: it stays as it is (light FCOS only).
     """
 
     network: str
@@ -122,6 +123,7 @@ class Detector(Group):
     input_scale: Positive
     min_score: Share
     nms_iou: Share
+    vote_iou: Share | None
     max_boxes: Some
 
     @model_validator(mode="after")

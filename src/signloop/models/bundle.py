@@ -29,7 +29,7 @@ from signloop.models.detector import build_detector
 M = TypeVar("M", bound=BaseModel)
 FORMAT = 1
 LATER: dict[str, dict[str, Any]] = {  # parameters that cards of older models do not name, and what these were trained with
-    "detector": {"quality": "centreness", "partial_share": 0.0, "rejected_share": 0.0, "mirror": 0.0},
+    "detector": {"quality": "centreness", "vote_iou": None, "partial_share": 0.0, "rejected_share": 0.0, "mirror": 0.0},
     "classifier": {"frozen_blocks": 0},
 }
 NETWORK_FILES = ("detector.safetensors", "detector.json", "classifier.safetensors", "classifier.json")
