@@ -60,6 +60,20 @@ def test_draw_writes_recordings_truth_and_a_round_and_again_changes_nothing(tmp_
     assert snapshot(other) == before, "the same seed gives the same bytes"
 
 
+def test_again_does_not_undo_what_a_person_corrected(tmp_path: Path) -> None:
+    first = draw(tmp_path, TAXONOMY, DATA, seeded=2, unlabelled=1)
+    verified = tmp_path / "data/verified"
+    box = read_rounds(verified).boxes.slice(0, 1)
+    place = box.schema.get_field_index("verdict")
+    rejected = box.set_column(place, box.schema.field(place), pa.array(["rejected"], box.schema.field(place).type))
+    unit = {box["frame_id"][0].as_py().split("/")[0]: "video"}
+    none = tables.empty("verified_frames")
+    publish_round(verified, label="later", boxes=rejected, frames=none, units=unit, val_share=0, test_share=0, meta={})
+    after = snapshot(tmp_path)
+    assert draw(tmp_path, TAXONOMY, DATA, seeded=2, unlabelled=1).round == first.round
+    assert snapshot(tmp_path) == after
+
+
 def test_an_interrupted_demo_goes_on_and_a_damaged_video_is_drawn_again(tmp_path: Path) -> None:
     draw(tmp_path, TAXONOMY, DATA, seeded=1, unlabelled=2)
     before = snapshot(tmp_path)

@@ -16,7 +16,7 @@ from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.core.files import read_json, require_free_space, sha256_file, write_json
 from signloop.core.params import Data
-from signloop.core.rounds import publish_round
+from signloop.core.rounds import publish_round, round_folders
 from signloop.core.taxonomy import Taxonomy
 from signloop.demo.plan import SIGNS_PER_RECORDING, plan, plan_test
 from signloop.demo.record import Part, estimate, record, record_all, recording_id, scored_signs, start, truth
@@ -217,6 +217,11 @@ def _write_if_new(path: Path, value: dict[str, Any]) -> None:
 
 
 def _publish(verified: Path, parts: Sequence[Part], data: Data) -> Path:
+    """Publish the labels once: a second time, they would come after what a person has corrected in them."""
+    ids = {recording_id(part) for part in parts}
+    for path in round_folders(verified).values():
+        if path.name.endswith(f"-{LABEL}") and _only_of(path, ids):
+            return path
     boxes = [row for part in parts for row in _box_rows(part)]
     frames = [
         {"round": -1, "frame_id": f"{recording_id(part)}/{k:06d}", "annotator": ANNOTATOR, "complete": True}
