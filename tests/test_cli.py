@@ -154,6 +154,7 @@ def test_every_command_explains_itself_anywhere(words: tuple[str, ...], run: Run
         (["compare", "a.json", "b.json", "--truth", "t.json"], "t.json"),
         (["params", "detector.lrr=1"], r"detector\.lrr"),
         (["params", "seed=-1"], r"seed: .*greater than or equal to 0"),
+        (["params", "detector.vote_iou=0"], r"vote_iou.*greater than 0"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -123,7 +123,7 @@ class Detector(Group):
     input_scale: Positive
     min_score: Share
     nms_iou: Share
-    vote_iou: Share | None
+    vote_iou: Annotated[float, Field(gt=0, le=1)] | None  # at 0, boxes that do not touch would be averaged
     max_boxes: Some
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ from signloop.models.detector import build_detector
 
 M = TypeVar("M", bound=BaseModel)
 FORMAT = 1
-LATER: dict[str, dict[str, Any]] = {  # parameters that cards of older models do not name, and what these were trained with
+LATER: dict[str, dict[str, Any]] = {  # parameters that cards of older models do not name, and what these were made with
     "detector": {"quality": "centreness", "vote_iou": None, "partial_share": 0.0, "rejected_share": 0.0, "mirror": 0.0},
     "classifier": {"frozen_blocks": 0},
 }
