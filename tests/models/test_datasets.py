@@ -1,3 +1,5 @@
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from signloop.core import tables
 from signloop.core.errors import DataError
@@ -19,12 +24,29 @@ from signloop.models.datasets import (
     CropTruth,
     DetectionCrops,
     FrameTruth,
+    cap,
     collate_detection,
     crop_truths,
     frame_truths,
     hide,
     mirrored,
 )
+
+NONE = np.empty((0, 4), np.float32)
+
+
+def _frame(
+    path: Path,
+    positives: NDArray[np.float32] = NONE,
+    rejected: NDArray[np.float32] = NONE,
+    is_complete: bool = True,
+    scene: str | None = None,
+    signs: Sequence[str] | None = None,
+) -> FrameTruth:
+    """Label a frame; where nothing else is said it is a still, and each of its boxes a sign of its own."""
+    positive_ids = [f"{path}/{i}" for i in range(len(positives))] if signs is None else signs
+    rejected_ids = [f"{path}/rejected/{i}" for i in range(len(rejected))]
+    return FrameTruth(path, scene or str(path), positives, tuple(positive_ids), NONE, rejected, tuple(rejected_ids), is_complete)
 
 
 def _frames(folder: Path, split: str = "train") -> list[FrameTruth]:
@@ -78,8 +100,7 @@ def test_crops_show_what_was_rejected_as_often_as_asked_and_call_it_nothing(fast
     image[20:40, 340:360] = (0, 0, 255)  # what a person rejected
     image[150:170, 30:50] = (0, 255, 0)  # a sign
     cv2.imwrite(str(tmp_path / "frame.png"), image[..., ::-1])
-    none = np.empty((0, 4), np.float32)
-    frame = FrameTruth(tmp_path / "frame.png", np.array([[30, 150, 50, 170]], np.float32), none, np.array([[340, 20, 360, 40]], np.float32))
+    frame = _frame(tmp_path / "frame.png", np.array([[30, 150, 50, 170]], np.float32), np.array([[340, 20, 360, 40]], np.float32))
     cfg = fast.detector.model_copy(
         update={"background_share": 0.0, "rejected_share": 0.3, "exposure": 0.0, "crop_px": 96, "scale_min": 1.0, "scale_max": 1.0}
     )
@@ -92,7 +113,7 @@ def test_crops_show_what_was_rejected_as_often_as_asked_and_call_it_nothing(fast
         rejected, signs = rejected + shows_rejected, signs + (not shows_rejected)
     assert 45 <= rejected <= 75
     assert signs == 200 - rejected
-    nothing_rejected = DetectionCrops([replace(frame, rejected=none)], cfg, 20, 1, seed=0)
+    nothing_rejected = DetectionCrops([replace(frame, rejected=NONE, rejected_ids=())], cfg, 20, 1, seed=0)
     assert all(len(nothing_rejected[i][1]["boxes"]) == 1 for i in range(20))
 
 
@@ -112,19 +133,19 @@ def test_of_a_frame_that_nobody_searched_only_what_is_known_is_learnt(fast: Para
     image[80:100, 200:220] = (255, 0, 0)  # what nobody has looked at
     cv2.imwrite(str(tmp_path / "frame.png"), image[..., ::-1])
     cv2.imwrite(str(tmp_path / "other.png"), np.full((200, 400, 3), 60, np.uint8))
-    none = np.empty((0, 4), np.float32)
     sign, rejected = np.array([[30, 150, 50, 170]], np.float32), np.array([[340, 20, 360, 40]], np.float32)
-    partial = FrameTruth(tmp_path / "frame.png", sign, none, rejected, is_complete=False)
-    empty = FrameTruth(tmp_path / "other.png", none, none, none)
-    searched = FrameTruth(tmp_path / "other.png", sign, none, none)
+    partial = _frame(tmp_path / "frame.png", sign, rejected, is_complete=False)
+    empty = _frame(tmp_path / "other.png")
+    searched = _frame(tmp_path / "other.png", sign)
     changes = {"background_share": 0.3, "rejected_share": 0.2, "partial_share": 0.25, "exposure": 0.0, "crop_px": 400}
     cfg = fast.detector.model_copy(update={**changes, "scale_min": 1.0, "scale_max": 1.0})
     data = DetectionCrops([partial, empty, searched], cfg, 400, 1, seed=0)
     kinds = {"partial": 0, "rejected": 0, "searched": 0, "background": 0}
     for i in range(400):
-        frame, boxes = data._aim(np.random.default_rng((0, i)))
-        kinds["rejected" if boxes is rejected else "background" if not len(boxes) else "searched" if frame is searched else "partial"] += 1
-        assert len(boxes) or frame.is_complete  # a place that nobody has looked at is no background
+        frame, box = data._aim(np.random.default_rng((0, i)))
+        assert box is not None or frame.is_complete  # a place that nobody has looked at is no background
+        kind = "background" if box is None else "rejected" if box[0] == 340 else "searched" if frame is searched else "partial"
+        kinds[kind] += 1
     assert kinds["rejected"] / 400 == pytest.approx(0.2, abs=0.05)
     assert kinds["partial"] / (kinds["partial"] + kinds["searched"]) == pytest.approx(0.25, abs=0.08)
     view, visible = data._cut(image, partial, 0, 0, 400)
@@ -140,10 +161,48 @@ def test_of_a_frame_that_nobody_searched_only_what_is_known_is_learnt(fast: Para
         DetectionCrops([empty], cfg, 1, 1, seed=0)
 
 
+def test_a_sign_is_drawn_as_often_as_each_other_however_many_frames_show_it(fast: Params) -> None:
+    """A recording of 60 frames with one sign, a still with three, and one thing that was rejected."""
+    sign, three = np.array([[30, 150, 50, 170]], np.float32), np.array([[10 * i, 20, 10 * i + 8, 28] for i in range(3)], np.float32)
+    film = [_frame(Path(f"{i}.png"), sign, scene="film", signs=["sign of the film"]) for i in range(60)]
+    still = _frame(Path("still.png"), three, np.array([[90, 90, 99, 99]], np.float32))
+    cfg = fast.detector.model_copy(update={"background_share": 0.2, "rejected_share": 0.5})
+    data = DetectionCrops([*film, still], cfg, 1, 1, seed=0)
+    drawn = [data._aim(np.random.default_rng((0, i))) for i in range(2000)]
+    things = Counter("film" if frame is not still else str(box) for frame, box in drawn if box is not None)
+    assert len(things) == 5  # the sign of the film, three of the still, the rejected thing
+    assert all(n / sum(things.values()) == pytest.approx(1 / 5, abs=0.04) for n in things.values())
+    assert len({frame.path for frame, box in drawn if box is not None and frame is not still}) > 55
+    backgrounds = [frame.scene for frame, box in drawn if box is None]
+    assert len(backgrounds) / 2000 == pytest.approx(0.2, abs=0.03)
+    assert backgrounds.count("film") / len(backgrounds) == pytest.approx(1 / 2, abs=0.1)
+
+
+def test_a_few_rejected_things_are_not_seen_all_the_time(fast: Params) -> None:
+    signs = np.array([[10 * i, 20, 10 * i + 8, 28] for i in range(9)], np.float32)
+    frame = _frame(Path("still.png"), signs, np.array([[90, 90, 99, 99]], np.float32))
+    cfg = fast.detector.model_copy(update={"background_share": 0.0, "rejected_share": 0.5})
+    data = DetectionCrops([frame], cfg, 1, 1, seed=0)
+    rejected = sum(box is not None and box[0] == 90 for _, box in (data._aim(np.random.default_rng((0, i))) for i in range(1000)))
+    assert rejected / 1000 == pytest.approx(0.1, abs=0.03)
+
+
+@given(st.lists(st.floats(0.01, 10), min_size=1, max_size=20), st.floats(0, 1), st.data())
+def test_a_cap_holds_and_changes_nothing_else(values: list[float], share: float, draw: st.DataObject) -> None:
+    weights = np.array(values)
+    these = np.array(draw.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values))))
+    capped = cap(weights, these, share)
+    assert (capped[~these] == weights[~these]).all()
+    if these.all():
+        assert (capped == weights).all()
+    elif capped.sum():
+        assert capped[these].sum() / capped.sum() <= share + 1e-9 or (capped == weights).all()
+        assert capped[these].sum() <= weights[these].sum() + 1e-9
+
+
 def test_signs_of_frames_that_nobody_searched_are_learnt_though_the_searched_ones_show_none(fast: Params, tmp_path: Path) -> None:
-    none = np.empty((0, 4), np.float32)
-    partial = FrameTruth(tmp_path / "a.png", np.array([[30, 150, 50, 170]], np.float32), none, none, is_complete=False)
-    empty = FrameTruth(tmp_path / "b.png", none, none, none)
+    partial = _frame(tmp_path / "a.png", np.array([[30, 150, 50, 170]], np.float32), is_complete=False)
+    empty = _frame(tmp_path / "b.png")
     data = DetectionCrops([partial, empty], fast.detector.model_copy(update={"background_share": 0.3}), 100, 1, seed=0)
     signs = sum(data._aim(np.random.default_rng((0, i)))[0] is partial for i in range(100))
     assert 55 <= signs <= 85
@@ -152,9 +211,8 @@ def test_signs_of_frames_that_nobody_searched_are_learnt_though_the_searched_one
 def test_a_sign_outside_of_a_window_shows_nothing_of_its_own_surroundings_in_it(fast: Params, tmp_path: Path) -> None:
     """The frame was not searched: the window right of the sign holds nothing that is known."""
     cv2.imwrite(str(tmp_path / "frame.png"), np.full((200, 400, 3), 90, np.uint8))
-    none = np.empty((0, 4), np.float32)
-    frame = FrameTruth(tmp_path / "frame.png", np.array([[10, 60, 40, 120]], np.float32), none, none, is_complete=False)
-    searched = FrameTruth(tmp_path / "frame.png", none, none, none)
+    frame = _frame(tmp_path / "frame.png", np.array([[10, 60, 40, 120]], np.float32), is_complete=False)
+    searched = _frame(tmp_path / "frame.png")
     cfg = fast.detector.model_copy(update={"crop_px": 200})
     view, visible = DetectionCrops([frame, searched], cfg, 1, 1, seed=0)._cut(read_image(frame.path), frame, 200, 0, 200)
     assert len(visible) == 0
@@ -243,15 +301,20 @@ def test_a_mirrored_crop_gets_the_mirrored_class(truth_folder: Path, fast: Param
     assert checked > 50
 
 
+def _weights(data: ClassificationCrops) -> NDArray[np.float64]:
+    """Return the chance of each crop, (crops,)."""
+    return np.asarray(np.diff(data.sums, prepend=0) / data.sums[-1])
+
+
 def test_rare_classes_and_negatives_are_drawn_as_asked(fast: Params, taxonomy: Taxonomy) -> None:
     labels = np.array([0] * 90 + [1] * 10 + [3] * 100)
     crops = CropTruth([np.zeros((8, 8, 3), np.uint8)] * 200, np.full(200, 0.1, np.float32), labels, [str(i) for i in range(200)])
     for balance, share in ((0.0, 0.1), (1.0, 0.5)):
         cfg = fast.classifier.model_copy(update={"balance": balance, "negative_share": 0.2, "mirror": 0.0})
-        weights = np.diff(ClassificationCrops(crops, cfg, taxonomy, 1, 0).weights, prepend=0)
+        weights = _weights(ClassificationCrops(crops, cfg, taxonomy, 1, 0))
         negative = weights[labels == 3].sum()
         assert weights[labels == 1].sum() / (1 - negative) == pytest.approx(share)
         assert negative == pytest.approx(0.2)
     no_negatives = fast.classifier.model_copy(update={"negative_share": 0.0})
-    weights = np.diff(ClassificationCrops(crops, no_negatives, taxonomy, 1, 0).weights, prepend=0)
+    weights = _weights(ClassificationCrops(crops, no_negatives, taxonomy, 1, 0))
     assert weights[labels == 3].sum() == pytest.approx(0)

@@ -10,7 +10,7 @@ from signloop.core.params import Params
 from signloop.frames.images import read_image
 from signloop.models.bundle import read_classifier, read_detector
 from signloop.models.classifier import logits
-from signloop.models.datasets import crop_truths
+from signloop.models.datasets import FrameTruth, crop_truths
 from signloop.models.detector import detect
 from signloop.models.learn import learn_classifier, learn_detector, spread
 
@@ -67,6 +67,16 @@ def silent(what: str, done: int, total: int) -> None:
     """No progress bar."""
 
 
-def test_frames_are_spread_evenly() -> None:
-    assert spread(list(range(100)), 3) == [0, 49, 99]  # type: ignore[arg-type, comparison-overlap]
+def _frame(name: str, scene: str) -> FrameTruth:
+    none = np.empty((0, 4), np.float32)
+    return FrameTruth(Path(name), scene, none, (), none, none, ())
+
+
+def test_frames_are_spread_evenly_over_scenes_and_over_each() -> None:
+    film, stills = [_frame(f"film-{i}", "film") for i in range(90)], [_frame(f"still-{i}", f"still-{i}") for i in range(6)]
+    names = [frame.path.name for frame in spread([*film, *stills], 9)]
+    assert names == ["film-15", "film-45", "film-75", *(f"still-{i}" for i in range(6))]
+    assert [frame.path.name for frame in spread([*film, *stills], 3)] == ["still-0", "still-2", "still-4"]
+    assert [frame.path.name for frame in spread(film, 1)] == ["film-45"]
+    assert spread([*film, *stills], 1000) == [*film, *stills]
     assert spread([], 3) == []

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from signloop.core.errors import DataError
 
 Floats = NDArray[np.float32]
+CORNERS = ("x1", "y1", "x2", "y2")  # of a box, as tables name them
 SAME_IOU = 0.5  # two boxes of one frame that overlap this much show the same object
 
 

@@ -91,9 +91,9 @@ class Detector(Group):
         mirror: share of training crops that are mirrored left to right; their class is not looked at here.
         lr, backbone_lr, weight_decay: AdamW; the peak of a one-cycle schedule.
         batch: crops a step.
-        partial_share: of the crops around signs, those from frames that nobody searched for others, if there are any.
-        background_share, rejected_share: shares of training crops drawn anywhere, and around boxes that a person rejected, if there are
-            any; the others are drawn around a box to find.
+        partial_share: of the crops around signs, at most those from frames that nobody searched for others.
+        background_share: share of training crops drawn anywhere; the others are drawn around a box.
+        rejected_share: of all crops, at most those around boxes that a person rejected; each is drawn as often as a sign.
         ema: decay of the averaged weights that are kept; 0 keeps the last ones.
         input_scale: factor on the frame before detection; 1 keeps the camera's resolution.
         min_score, nms_iou, max_boxes: what leaves the detector.

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from signloop.core import tables
-from signloop.core.boxes import clip, inside_share
+from signloop.core.boxes import CORNERS, clip, inside_share
 from signloop.core.errors import DataError
 from signloop.core.params import Classifier, Detector
 from signloop.core.taxonomy import Taxonomy
@@ -32,6 +32,7 @@ MIN_VISIBLE = 0.5  # a box of which less is left by a crop is hidden, not learnt
 KNOWN_AROUND = 0.5  # of a box's longer side: so much beside a verified box is known, too, in a frame that nobody searched
 GREY = 128  # what a crop shows outside of the frame
 CACHED_BYTES = 1_000_000_000  # of decoded frames, kept by each process that reads them: a few hundred stills
+EPSILON = 1e-9
 MIN_SIDE_PX = 5.0  # a smaller box in a scaled crop is hidden, not learnt
 
 
@@ -41,16 +42,22 @@ class FrameTruth:
 
     Attributes:
         path: of the picture.
+        scene: of what it shows one look among several: its recording; of a still, itself.
         positives: boxes to find, (n, 4) px.
+        positive_ids: the physical sign of each, (n,).
         ignored: regions that are neither a sign nor "no sign", (m, 4) px.
         rejected: boxes that a model once proposed and a person rejected, (k, 4) px.
+        rejected_ids: the thing that each shows, (k,).
         is_complete: whether all signs of the frame are among the positives; if not, what is beside the boxes says nothing.
     """
 
     path: Path
+    scene: str
     positives: NDArray[np.float32]
+    positive_ids: tuple[str, ...]
     ignored: NDArray[np.float32]
     rejected: NDArray[np.float32]
+    rejected_ids: tuple[str, ...]
     is_complete: bool = True
 
 
@@ -59,24 +66,49 @@ def frame_truths(folder: Path, frames: pa.Table, truth: pa.Table, split: str) ->
 
     Only for training there are frames that are not completely labelled: nothing can be measured on them.
     """
-    boxes: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: {"positive": [], "negative": [], "ignore": []})
+    labelled: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in truth.to_pylist():
-        boxes[row["frame_id"]][row["role"]].append([row["x1"], row["y1"], row["x2"], row["y2"]])
+        labelled[row["frame_id"], row["role"]].append(row)
 
-    def of(frame_id: str, role: str) -> NDArray[np.float32]:
-        return np.array(boxes[frame_id][role], np.float32).reshape(-1, 4)
+    def boxes(frame_id: str, role: str) -> NDArray[np.float32]:
+        return np.array([[row[c] for c in CORNERS] for row in labelled[frame_id, role]], np.float32).reshape(-1, 4)
+
+    def ids(frame_id: str, role: str) -> tuple[str, ...]:
+        return tuple(row["sign_id"] or row["box_id"] for row in labelled[frame_id, role])
 
     return [
         FrameTruth(
-            folder / row["path"],
-            of(row["frame_id"], "positive"),
-            of(row["frame_id"], "ignore"),
-            of(row["frame_id"], "negative"),
-            row["complete"],
+            path=folder / row["path"],
+            scene=row["frame_id"] if row["kind"] == "stills" else row["recording_id"],
+            positives=boxes(row["frame_id"], "positive"),
+            positive_ids=ids(row["frame_id"], "positive"),
+            ignored=boxes(row["frame_id"], "ignore"),
+            rejected=boxes(row["frame_id"], "negative"),
+            rejected_ids=ids(row["frame_id"], "negative"),
+            is_complete=row["complete"],
         )
         for row in sorted(frames.to_pylist(), key=lambda row: str(row["frame_id"]))
         if row["split"] == split and (row["complete"] or split == "train")
     ]
+
+
+def chances(looks_at: Sequence[str]) -> NDArray[np.float64]:
+    """Return the chance of each look, so that all things are as likely as each other, however many looks there are at one: 1 / looks."""
+    _, thing, looks = np.unique(np.array(looks_at, np.str_), return_inverse=True, return_counts=True)
+    return np.asarray(1 / looks[thing], np.float64)
+
+
+def cap(weights: NDArray[np.float64], these: NDArray[np.bool_], share: float) -> NDArray[np.float64]:
+    """Lower the weights of `these` until they are at most this share of the sum, in [0, 1]; where there are no others, nothing changes."""
+    mine, others = weights[these].sum(), weights[~these].sum()
+    if not others or mine * (1 - share) <= others * share:
+        return weights
+    return np.where(these, weights * (others * share / (mine * (1 - share))), weights)
+
+
+def _draw(sums: NDArray[np.float64], rng: np.random.Generator) -> int:
+    """Choose at random by weights, whose running sums are given."""
+    return min(int(np.searchsorted(sums, rng.random() * sums[-1], side="right")), len(sums) - 1)
 
 
 def hide(image: Image, regions: NDArray[np.float32], keep: NDArray[np.float32]) -> None:
@@ -122,8 +154,12 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
 
     Item i is the same in every epoch and process.
 
+    Each physical sign is drawn as often as each other, at random in one of its frames, and so is each still and each recording for
+    background: else what a recording shows for seconds would be most of what is learnt, and the many signs of stills hardly be seen.
+
     Some are drawn around what a person rejected: the mistakes of former models, which a random place would hardly ever show (hard
-    negatives; Sung & Poggio 1998). Of a frame that is not completely labelled, only the labelled boxes and a little around them are shown.
+    negatives; Sung & Poggio 1998); each as often as a sign, for a few that are seen all the time teach that signs like them are none.
+    Of a frame that is not completely labelled, only the labelled boxes and a little around them are shown.
 
     Args:
         frames: training frames, at least one of them completely labelled.
@@ -137,19 +173,22 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     """
 
     def __init__(self, frames: list[FrameTruth], cfg: Detector, items: int, label: int, seed: int) -> None:
-        self.complete = [i for i, frame in enumerate(frames) if frame.is_complete]
-        if not self.complete:
+        self.backgrounds = [frame for frame in frames if frame.is_complete]
+        if not self.backgrounds:
             raise DataError(
                 "no completely verified training frame", todo="Bring labelled stills with `signloop import coco`, or run `signloop demo`."
             )
-        self.frames, self.cfg, self.items, self.label, self.seed = frames, cfg, items, label, seed
-        self.around = {
-            "positives": [i for i in self.complete if len(frames[i].positives)],
-            "partial": [i for i, frame in enumerate(frames) if len(frame.positives) and not frame.is_complete],
-            "rejected": [i for i, frame in enumerate(frames) if len(frame.rejected)],
-        }
-        if not self.around["positives"] and not self.around["partial"]:
+        self.cfg, self.items, self.label, self.seed = cfg, items, label, seed
+        self.background_sums = np.cumsum(chances([frame.scene for frame in self.backgrounds]))
+        signs = [(frame, box, name) for frame in frames for box, name in zip(frame.positives, frame.positive_ids, strict=True)]
+        rejected = [(frame, box, name) for frame in frames for box, name in zip(frame.rejected, frame.rejected_ids, strict=True)]
+        self.targets = [(frame, box) for frame, box, _ in signs + rejected]
+        if not signs:
             raise DataError("no verified box in the training frames", todo="Bring labelled stills with `signloop import coco`.")
+        weights = cap(chances([name for *_, name in signs]), np.array([not frame.is_complete for frame, *_ in signs]), cfg.partial_share)
+        weights = np.concatenate([weights, chances([name for *_, name in rejected])])
+        is_rejected = np.arange(len(weights)) >= len(signs)
+        self.target_sums = np.cumsum(cap(weights, is_rejected, cfg.rejected_share / max(1 - cfg.background_share, EPSILON)))
         self.light = A.Compose(_light(cfg.exposure))
         self._decoded: dict[Path, Image] = {}
         self._decoded_bytes = 0
@@ -159,10 +198,10 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
 
     def __getitem__(self, item: int) -> tuple[Tensor, dict[str, Tensor]]:
         rng = np.random.default_rng((self.seed, item))
-        frame, boxes = self._aim(rng)
+        frame, box = self._aim(rng)
         image = self._read(frame.path)
         scale = float(np.exp(rng.uniform(np.log(self.cfg.scale_min), np.log(self.cfg.scale_max)))) * self.cfg.input_scale
-        left, top, side = self._window(image, boxes, scale, rng)
+        left, top, side = self._window(image, box, scale, rng)
         crop, visible = self._cut(image, frame, left, top, side)
         self.light.set_random_seed(int(rng.integers(2**31)))
         crop = self.light(image=crop)["image"]
@@ -181,27 +220,18 @@ class DetectionCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             self._decoded_bytes += image.nbytes
         return image
 
-    def _aim(self, rng: np.random.Generator) -> tuple[FrameTruth, NDArray[np.float32]]:
-        """Choose a frame, and its boxes of which one shall be in the crop; none for a crop from anywhere."""
-        chance = rng.random() - self.cfg.background_share
-        rejected, partial = self.around["rejected"], self.around["partial"]
-        found = self.around["positives"] or partial
-        if 0 <= chance < self.cfg.rejected_share and rejected:
-            frame = self.frames[int(rng.choice(rejected))]
-            return frame, frame.rejected
-        if chance >= 0:
-            if partial and rng.random() < self.cfg.partial_share:
-                found = partial
-            frame = self.frames[int(rng.choice(found))]
-            return frame, frame.positives
-        return self.frames[self.complete[int(rng.integers(len(self.complete)))]], np.empty((0, 4), np.float32)
+    def _aim(self, rng: np.random.Generator) -> tuple[FrameTruth, NDArray[np.float32] | None]:
+        """Choose a frame, and the box that shall be in the crop, (4,) px; None for a crop from anywhere."""
+        if rng.random() < self.cfg.background_share:
+            return self.backgrounds[_draw(self.background_sums, rng)], None
+        return self.targets[_draw(self.target_sums, rng)]
 
-    def _window(self, image: Image, boxes: NDArray[np.float32], scale: float, rng: np.random.Generator) -> tuple[int, int, int]:
+    def _window(self, image: Image, box: NDArray[np.float32] | None, scale: float, rng: np.random.Generator) -> tuple[int, int, int]:
         """Choose the square of the frame (px) that is zoomed to the crop; it lies inside the frame where that is large enough."""
         height, width = image.shape[:2]
         side = round(self.cfg.crop_px / scale)
-        if len(boxes):
-            x1, y1, x2, y2 = boxes[rng.integers(len(boxes))]
+        if box is not None:
+            x1, y1, x2, y2 = box
             free = np.maximum(side - np.array([x2 - x1, y2 - y1]), 0)
             left, top = np.array([x1, y1]) - rng.random(2) * free
         else:
@@ -303,7 +333,7 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
         self.crops, self.cfg, self.items, self.seed = crops, cfg, items, seed
         self.mirrors = {i: taxonomy.index_of[c.mirror] for i, c in enumerate(taxonomy.classes) if c.mirror is not None}
         self.mirrors[len(taxonomy)] = len(taxonomy)
-        self.weights = np.cumsum(self._weights(len(taxonomy)))
+        self.sums = np.cumsum(self._weights(len(taxonomy)))
         self.light = A.Compose(
             [
                 *_light(cfg.exposure),
@@ -315,23 +345,18 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
         )
 
     def _weights(self, classes: int) -> NDArray[np.float64]:
-        """Probability of each crop: long tracks capped inside a class, classes between their share and equality, negatives capped."""
-        _, track, per_track = np.unique(np.array(self.crops.tracks), return_inverse=True, return_counts=True)
-        weights = np.minimum(1.0, self.cfg.crops_per_track / per_track[track])
+        """Weight of each crop: long tracks capped inside a class, classes between their share and equality, negatives capped."""
+        weights = np.minimum(1.0, self.cfg.crops_per_track * chances(self.crops.tracks))
         counts = np.bincount(self.crops.labels, weights, minlength=classes + 1)
         weights *= (1 / counts[self.crops.labels]) ** self.cfg.balance
-        negative = self.crops.labels == classes
-        share = weights[negative].sum() / weights.sum()
-        if share > self.cfg.negative_share:
-            weights[negative] *= self.cfg.negative_share / (1 - self.cfg.negative_share) * (1 - share) / share
-        return np.asarray(weights / weights.sum())
+        return cap(weights, self.crops.labels == classes, self.cfg.negative_share)
 
     def __len__(self) -> int:
         return self.items
 
     def __getitem__(self, item: int) -> tuple[Tensor, int]:
         rng = np.random.default_rng((self.seed, item))
-        pick = min(int(np.searchsorted(self.weights, rng.random())), len(self.crops) - 1)
+        pick = _draw(self.sums, rng)
         x1, y1, x2, y2 = self.crops.box(pick)
         sides = np.array([x2 - x1, y2 - y1, x2 - x1, y2 - y1])
         box = np.array([x1, y1, x2, y2]) + rng.uniform(-self.cfg.shift, self.cfg.shift, 4) * sides

@@ -1,5 +1,6 @@
 """data/truth in, one trained network with its card, history and pictures out: the whole act of training, for each of both models."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -39,7 +40,7 @@ from signloop.models.mistakes import save_mistakes
 from signloop.models.runtime import fast_detector
 from signloop.models.tasks import ClassifierTask, DetectorTask
 
-VALIDATION_FRAMES = 32  # whole frames are slow on a CPU; spread evenly over the split
+VALIDATION_FRAMES = 32  # whole frames are slow on a CPU; see `spread`
 SHEET = 24  # pictures of best and worst
 
 
@@ -146,8 +147,20 @@ def _require_weights(network: str, weights: str, frozen_blocks: int) -> None:
 
 
 def spread(frames: Sequence[FrameTruth], most: int) -> list[FrameTruth]:
-    """Choose at most `most` frames, evenly over the list."""
-    return [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))] if frames else []
+    """Choose at most `most` frames, about as many of each scene, for those of one show much the same; evenly over each, in order."""
+    scenes: dict[str, list[FrameTruth]] = defaultdict(list)
+    for frame in frames:
+        scenes[frame.scene].append(frame)
+    each = 1
+    while each < max(map(len, scenes.values()), default=0) and sum(min(each + 1, len(scene)) for scene in scenes.values()) <= most:
+        each += 1
+    return _evenly([frame for scene in scenes.values() for frame in _evenly(scene, each)], most)
+
+
+def _evenly(frames: list[FrameTruth], most: int) -> list[FrameTruth]:
+    """Choose the middles of `most` equal parts of a list; all of a shorter one."""
+    parts = min(most, len(frames))
+    return [frames[(2 * part + 1) * len(frames) // (2 * parts)] for part in range(parts)]
 
 
 def view(crops: CropTruth, item: int, margin: float, size_px: int) -> Image:

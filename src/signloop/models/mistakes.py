@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from signloop.core import tables
-from signloop.core.boxes import Boxes, inside_share, iou
+from signloop.core.boxes import CORNERS, Boxes, inside_share, iou
 from signloop.core.params import Data
 from signloop.core.taxonomy import Taxonomy
 from signloop.frames.images import read_image
@@ -20,7 +20,6 @@ Progress = Callable[[str, int, int], None]
 FRAMES = 8  # of one recording: more of them show the same things again
 TOUCHES = 0.3  # overlap (IoU) with a labelled box from which on a box is a loose or double find, and no mistake
 HIDDEN = 0.5  # a box of which this share lies in an ignored region says nothing
-CORNERS = ("x1", "y1", "x2", "y2")
 
 
 def save_mistakes(

@@ -14,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from signloop.core import tables
-from signloop.core.boxes import SAME_IOU, iou
+from signloop.core.boxes import CORNERS, SAME_IOU, iou
 from signloop.core.files import read_json, require_free_space, write_json
 from signloop.core.params import Params, load
 from signloop.frames.video import open_recording, read_frames
@@ -31,7 +31,6 @@ from signloop.studies.score import draw_errors
 
 RATES = (10, 5, 2)  # frames a second at which the drives are labelled
 SIGN_MEASURES = ("sign_recall", "tracks_per_sign", "false_signs_per_minute", "sign_class_accuracy")
-CORNERS = ("x1", "y1", "x2", "y2")
 HALVES = ("even", "odd")
 ROOM = {"first": 2_000_000_000, "second": 4_000_000_000}  # bytes that a seed takes: projects with their DVC caches
 TIME = {"first": "forty minutes", "second": "eighty minutes"}
