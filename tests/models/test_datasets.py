@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from signloop.core import tables
 from signloop.core.errors import DataError
 from signloop.core.params import Params
-from signloop.core.taxonomy import Taxonomy
+from signloop.core.taxonomy import SignClass, Taxonomy
 from signloop.frames.images import read_image
 from signloop.models import datasets
 from signloop.models.datasets import (
@@ -24,12 +24,14 @@ from signloop.models.datasets import (
     CropTruth,
     DetectionCrops,
     FrameTruth,
+    Image,
     cap,
     collate_detection,
     crop_truths,
     frame_truths,
     hide,
     mirrored,
+    with_centre,
 )
 
 NONE = np.empty((0, 4), np.float32)
@@ -299,6 +301,72 @@ def test_a_mirrored_crop_gets_the_mirrored_class(truth_folder: Path, fast: Param
             assert (label == 1) == bool(right > left)  # the broad side of a left arrow is right
             checked += 1
     assert checked > 50
+
+
+def _shape(ring: tuple[int, int, int], centre: tuple[int, int, int]) -> Image:
+    image = np.full((60, 60, 3), 120, np.uint8)
+    image[10:50, 10:50] = ring
+    image[20:40, 20:40] = centre
+    return image
+
+
+def test_another_centre_is_as_bright_as_its_surroundings_and_has_a_soft_edge() -> None:
+    bright, dark = _shape((200, 40, 40), (250, 250, 250)), _shape((10, 10, 60), (0, 0, 0))
+    swapped = with_centre(bright, dark, 0.5, darken=False)
+    assert (swapped[:12] == bright[:12]).all()
+    assert swapped[30, 30].tolist() == [0, 0, 0]
+    assert len(np.unique(swapped[30, 30:50, 1])) > 3  # from one to the other in steps
+    assert (with_centre(bright, bright, 0.5, darken=False) == bright).all()
+    assert (with_centre(bright, (bright // 2), 0.5, darken=False).astype(int) - bright).max() <= 3
+    assert (with_centre(bright, dark, 0.0, darken=False)[:20] == bright[:20]).all()
+    darker = with_centre(dark, bright, 0.7, darken=True)
+    assert (darker <= dark).all()
+
+
+def test_an_object_with_the_centre_of_another_group_is_nothing_and_one_of_its_own_class_stays(fast: Params) -> None:
+    """Two classes of one group that differ in the centre, one of another group, and a class that nothing is like."""
+    red, green, blue = (200, 40, 40), (40, 180, 40), (40, 40, 200)
+    looks = [_shape(red, (250, 250, 250)), _shape(red, (0, 0, 0)), _shape(blue, green)]
+    labels = np.arange(30) % 3
+    crops = CropTruth([looks[label] for label in labels], np.full(30, 0.1, np.float32), labels, [str(i) for i in range(30)])
+    groups = Taxonomy(
+        name="shapes",
+        object_name="shape",
+        classes=tuple(SignClass(id=i, name=f"shape {i}", group="red" if i < 2 else "blue") for i in range(3)),
+    )
+    quiet = {"exposure": 0.0, "blur": 0.0, "mirror": 0.0, "shift": 0.0, "hybrid_share": 1.0, "size_px": 60}
+    cfg = fast.classifier.model_copy(update=quiet)
+    data = ClassificationCrops(crops, cfg, groups, 1, 0)
+    rng = np.random.default_rng(0)
+    found: Counter[int] = Counter()
+    for _ in range(100):
+        image, label = data._hybrid(data._view(0, rng), 0, rng)  # red with a white centre
+        found[label] += 1
+        middle = image[30, 30].astype(int)
+        assert label == (3 if np.ptp(middle) > 20 else 0)  # green came from another group; black, of its own group, never did
+        assert middle.sum() > 60
+    assert set(found) == {0, 3}
+    assert found[3] == pytest.approx(50, abs=15)
+    assert Counter(ClassificationCrops(crops, cfg, groups, 300, 0)[i][1] for i in range(300))[3] == pytest.approx(150, abs=30)
+    never = cfg.model_copy(update={"hybrid_share": 0.0})
+    assert Counter(ClassificationCrops(crops, never, groups, 100, 0)[i][1] for i in range(100))[3] == 0
+    single = groups.model_copy(update={"classes": tuple(one.model_copy(update={"group": "all"}) for one in groups.classes)})
+    assert Counter(ClassificationCrops(crops, cfg, single, 100, 0)[i][1] for i in range(100))[3] == 0
+
+
+def test_a_foreign_centre_that_looks_like_the_own_one_changes_nothing(fast: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [_shape((200, 40, 40), (250, 250, 250)), _shape((40, 40, 200), (250, 250, 250))]
+    crops = CropTruth(looks, np.full(2, 0.1, np.float32), np.array([0, 1]), ["a", "b"])
+    classes = (SignClass(id=0, name="red", group="red"), SignClass(id=1, name="blue", group="blue"))
+    cfg = fast.classifier.model_copy(update={"shift": 0.0, "size_px": 60})
+    data = ClassificationCrops(crops, cfg, Taxonomy(name="shapes", object_name="shape", classes=classes), 1, 0)
+    own = data._view(0, np.random.default_rng(0))
+    monkeypatch.setattr(datasets, "CENTRE", (0.3, 0.3))  # only what is white on both
+    for i in range(20):
+        image, label = data._hybrid(own, 0, np.random.default_rng(i))
+        assert (label, (image == own).all()) == (0, True)
+    monkeypatch.setattr(datasets, "CENTRE", (0.9, 0.9))  # the coloured rings, too
+    assert {data._hybrid(own, 0, np.random.default_rng(i))[1] for i in range(20)} == {0, 2}
 
 
 def _weights(data: ClassificationCrops) -> NDArray[np.float64]:

@@ -154,6 +154,8 @@ class Classifier(Group):
         mirror: probability of a mirrored crop, for classes with a mirrored class only.
         balance: 0 samples crops as they are, 1 every class equally.
         negative_share: share of "not a sign" in a batch, at most.
+        hybrid_share: share of the crops of a class that get another centre: half of them one of their own class, half of them one of
+            another group, which makes "not a sign" of them.
         crops_per_track: most crops of one physical sign in an epoch.
         exposure, blur: strength of the random changes of light, and share of crops blurred.
         ema: decay of the averaged weights that are kept; 0 keeps the last ones.
@@ -174,6 +176,7 @@ class Classifier(Group):
     mirror: Share
     balance: Share
     negative_share: Share
+    hybrid_share: Share
     crops_per_track: Some
     exposure: Share
     blur: Share

@@ -33,6 +33,9 @@ KNOWN_AROUND = 0.5  # of a box's longer side: so much beside a verified box is k
 GREY = 128  # what a crop shows outside of the frame
 CACHED_BYTES = 1_000_000_000  # of decoded frames, kept by each process that reads them: a few hundred stills
 EPSILON = 1e-9
+CENTRE = (0.4, 0.7)  # of half a box's side: radius of a centre that is put into another object
+CHANGED = 0.4  # of a crop's standard deviation: mean change of its centre from which on it is another object
+SOFT = 0.2  # of half a crop's side: width of its edge
 MIN_SIDE_PX = 5.0  # a smaller box in a scaled crop is hidden, not learnt
 
 
@@ -104,6 +107,12 @@ def cap(weights: NDArray[np.float64], these: NDArray[np.bool_], share: float) ->
     if not others or mine * (1 - share) <= others * share:
         return weights
     return np.where(these, weights * (others * share / (mine * (1 - share))), weights)
+
+
+def _among(weights: NDArray[np.float64], these: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return which ones these are, and the running sums of their weights, for `_draw`."""
+    picks = np.flatnonzero(these)
+    return picks, np.cumsum(weights[picks])
 
 
 def _draw(sums: NDArray[np.float64], rng: np.random.Generator) -> int:
@@ -317,11 +326,33 @@ def crop_truths(folders: Sequence[Path], taxonomy: Taxonomy, split: str, max_px:
     )
 
 
+def with_centre(image: Image, other: Image, radius: float, darken: bool) -> Image:
+    """Put the centre of one crop into another one of the same size, made as bright as that is, with a soft edge.
+
+    Args:
+        image, other: uint8 (size, size, 3).
+        radius: of the centre, as a share of half a side, in [0, 1].
+        darken: keep the darker one of both at each pixel, as if it were drawn on what is there.
+    """
+    size = len(image)
+    away = np.hypot(*(np.mgrid[:size, :size] + 0.5 - size / 2)) / (size / 2)
+    share = np.clip((radius - away) / SOFT + 0.5, 0, 1)[..., None]
+    below, above = image.astype(np.float32), other.astype(np.float32)
+    above = np.minimum(above * (below.mean() + 1) / (above.mean() + 1), 255)
+    if darken:
+        above = np.minimum(above, below)
+    return np.asarray(np.rint(below * (1 - share) + above * share), np.uint8)
+
+
 class ClassificationCrops(Dataset[tuple[Tensor, int]]):
     """Augmented square views of crops; item i is the same in every epoch and process.
 
     Rare classes are drawn more often (`balance`), "not an object" at most as `negative_share`, and one physical sign at most as often
     as `crops_per_track` crops of others. A crop is mirrored only where its class has a mirrored class, whose label it then carries.
+
+    No one has crops of all kinds of objects that are none of the classes, but they can be made: the centre of an object of one group in
+    one of another is "not an object" here (outliers that are shown, Hendrycks et al. 2019; made by mixing, Yun et al. 2019). As many
+    crops get a centre of their own class and stay what they are, so that it is not the seam that tells.
 
     Raises:
         DataError: no crop of any class.
@@ -332,8 +363,14 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
             raise DataError("no labelled training crop", todo="Verify recordings, import crops, or run `signloop demo`.")
         self.crops, self.cfg, self.items, self.seed = crops, cfg, items, seed
         self.mirrors = {i: taxonomy.index_of[c.mirror] for i, c in enumerate(taxonomy.classes) if c.mirror is not None}
-        self.mirrors[len(taxonomy)] = len(taxonomy)
-        self.sums = np.cumsum(self._weights(len(taxonomy)))
+        self.nothing = len(taxonomy)
+        self.mirrors[self.nothing] = self.nothing
+        weights = self._weights(len(taxonomy))
+        self.sums = np.cumsum(weights)
+        group = np.array([*(c.group for c in taxonomy.classes), ""])[crops.labels]
+        known = crops.labels < len(taxonomy)
+        self.alike = {int(label): _among(weights, crops.labels == label) for label in np.unique(crops.labels[known])}
+        self.unlike = {label: _among(weights, known & (group != taxonomy.classes[label].group)) for label in self.alike}
         self.light = A.Compose(
             [
                 *_light(cfg.exposure),
@@ -357,11 +394,31 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, item: int) -> tuple[Tensor, int]:
         rng = np.random.default_rng((self.seed, item))
         pick = _draw(self.sums, rng)
-        x1, y1, x2, y2 = self.crops.box(pick)
-        sides = np.array([x2 - x1, y2 - y1, x2 - x1, y2 - y1])
-        box = np.array([x1, y1, x2, y2]) + rng.uniform(-self.cfg.shift, self.cfg.shift, 4) * sides
-        crop, label = cut(self.crops.images[pick], box, self.cfg.margin, self.cfg.size_px), int(self.crops.labels[pick])
+        crop, label = self._view(pick, rng), int(self.crops.labels[pick])
+        if label != self.nothing and rng.random() < self.cfg.hybrid_share:
+            crop, label = self._hybrid(crop, label, rng)
         if label in self.mirrors and rng.random() < self.cfg.mirror:
             crop, label = np.ascontiguousarray(crop[:, ::-1]), self.mirrors[label]
         self.light.set_random_seed(int(rng.integers(2**31)))
         return to_tensor(self.light(image=crop)["image"]), label
+
+    def _view(self, pick: int, rng: np.random.Generator) -> Image:
+        x1, y1, x2, y2 = self.crops.box(pick)
+        sides = np.array([x2 - x1, y2 - y1, x2 - x1, y2 - y1])
+        box = np.array([x1, y1, x2, y2]) + rng.uniform(-self.cfg.shift, self.cfg.shift, 4) * sides
+        return cut(self.crops.images[pick], box, self.cfg.margin, self.cfg.size_px)
+
+    def _hybrid(self, crop: Image, label: int, rng: np.random.Generator) -> tuple[Image, int]:
+        """Give a crop another centre; returns what it is then. With a single group there is no centre that would make it foreign.
+
+        Where a foreign centre looks much like the own one, the crop stays as it is.
+        """
+        is_foreign = rng.random() < 0.5 and len(self.unlike[label][0]) > 0
+        picks, sums = (self.unlike if is_foreign else self.alike)[label]
+        other = self._view(int(picks[_draw(sums, rng)]), rng)
+        radius = rng.uniform(*CENTRE) / (1 + 2 * self.cfg.margin)
+        hybrid = with_centre(crop, other, radius, bool(rng.random() < 0.5))
+        if not is_foreign:
+            return hybrid, label
+        change = cv2.absdiff(crop, hybrid).mean() / (np.pi / 4 * radius**2)  # in the centre
+        return (hybrid, self.nothing) if change >= CHANGED * crop.std() > 0 else (crop, label)
