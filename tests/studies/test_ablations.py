@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from signloop.core import tables
+from signloop.core.params import Params
+from signloop.models.datasets import CropTruth, crop_truths
 from signloop.registry import runs, store
 from signloop.studies import ablations
 from signloop.studies.ablations import BASE, CHOICES, Choice
@@ -17,6 +22,7 @@ FEW = (
     Choice("detector", "no random light", ("detector.exposure=0.0",)),
     Choice("classifier", BASE),
     Choice("classifier", "no mistakes", ("data.mistakes_per_frame=0",)),
+    Choice("open-set", BASE),
 )
 
 
@@ -39,7 +45,7 @@ def test_gains_are_paired_by_track() -> None:
     """Of three tracks one is named rightly only by the second model; the two mistakes are seen through by the first only."""
     base = {"right": [1, 1, 0, 0, 1, 1, 1], "tracks": list("aabbcde"), "nothing": [False] * 5 + [True] * 2}
     found = {**base, "right": [1, 1, 1, 1, 1, 0, 0]}
-    gains = ablations._gains_in_crops(base, found)
+    gains = ablations._gains_in_crops(base, found, "mistakes seen through")
     before, gain = gains["top1"]
     assert [before, gain.value] == pytest.approx([3 / 5, 2 / 5])
     assert gain.low == 0
@@ -49,7 +55,41 @@ def test_gains_are_paired_by_track() -> None:
 
 def test_without_a_mistake_only_the_signs_are_compared() -> None:
     base = {"right": [1, 0], "tracks": list("ab"), "nothing": [False] * 2}
-    assert list(ablations._gains_in_crops(base, {**base, "right": [1, 1]})) == ["top1"]
+    assert list(ablations._gains_in_crops(base, {**base, "right": [1, 1]}, "mistakes")) == ["top1"]
+
+
+def test_strange_classes_are_asked_about_and_not_learnt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each split one crop of the first class, one of the fourth, which is strange, and one of nothing; all are called the first."""
+    params = ablations._params(Bench(ROOT, tmp_path, tmp_path, [], print), Choice("open-set", BASE), 0)
+    rows = []
+    truth = tmp_path / "data"
+    (truth / "crops").mkdir(parents=True)
+    for split in ("train", "val", "test"):
+        for class_id in (0, 3, None):
+            name = f"{split}-{class_id}"
+            cv2.imwrite(str(truth / "crops" / f"{name}.png"), np.full((20, 20, 3), 90, np.uint8))
+            row = {"crop_id": name, "path": f"crops/{name}.png", "class_id": class_id, "track_id": name, "split": split}
+            rows.append({**row, "origin": "imported", "margin": 0.1})
+    tables.write(truth / "crops.parquet", "crops", tables.from_rows("crops", rows))
+    for _ in range(2):  # cut, and begun again
+        learnt = ablations._without_strangers(truth, params.taxonomy, tmp_path / "truth")
+    assert crop_truths([learnt], params.taxonomy, "train").labels.tolist() == [0, len(params.taxonomy)]
+
+    def always_the_first(home: Path, params: Params, folder: Path, split: str) -> tuple[CropTruth, NDArray[np.int64], int]:
+        crops = crop_truths([folder], params.taxonomy, split)
+        return crops, np.zeros(len(crops), np.int64), len(params.taxonomy)
+
+    monkeypatch.setattr(ablations, "_answers", always_the_first)
+    found = ablations._look_at_strangers(tmp_path, params, truth, tmp_path)
+    assert dict(zip(found["tracks"], zip(found["right"], found["nothing"], strict=True), strict=True)) == {
+        "train-3": (False, True),
+        "val-0": (True, False),
+        "val-3": (False, True),
+        "val-None": (False, False),
+        "test-0": (True, False),
+        "test-3": (False, True),
+        "test-None": (False, False),
+    }
 
 
 def test_gains_in_boxes_are_paired_by_still(truth_of_two_stills: Path) -> None:

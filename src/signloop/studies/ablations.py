@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signloop.core import tables
 from signloop.core.bounds import Interval, paired_bootstrap, percentiles, resample
 from signloop.core.boxes import Boxes
 from signloop.core.files import read_json, sha256_json, write_json
 from signloop.core.params import Params, parse
+from signloop.core.taxonomy import Taxonomy
 from signloop.frames.images import read_image
 from signloop.measure.detection import AP50, AP75, precision_by_threshold, resampled_precision
 from signloop.measure.matching import Matches, match
 from signloop.models.bundle import pick_device, read_classifier, read_detector
 from signloop.models.classifier import logits
-from signloop.models.datasets import crop_truths, frame_truths
+from signloop.models.datasets import CropTruth, crop_truths, frame_truths
 from signloop.models.detector import detect
 from signloop.models.learn import LEARN, as_truth, view
 from signloop.models.runtime import fast_detector
@@ -36,6 +38,9 @@ EXPERIMENT = "bench-ablations"
 BASE = "as it is"
 SAMPLES = 2000
 HELD = ("val", "test")
+STRANGE = slice(3, None, 9)  # of the classes in their order: some of each kind, whatever the taxonomy
+LEARNT_AS = {"detector": "detector", "classifier": "classifier", "open-set": "classifier"}
+OF_NOTHING = {"classifier": "mistakes seen through", "open-set": "strangers not named"}
 COLUMNS = ("network", "choice", "overrides", "measure", "base", "value", "gain", "low", "high", "minutes", "base_minutes")
 
 
@@ -44,7 +49,7 @@ class Choice:
     """One training that differs from the road experiment in one respect.
 
     Attributes:
-        network: "detector" or "classifier".
+        network: "detector", "classifier", or "open-set": a classifier that `STRANGE` classes are kept from, to be asked about them.
         name: what differs, in words.
         overrides: what is changed; none for the experiment itself, to which the others of its network are compared.
     """
@@ -74,6 +79,7 @@ CHOICES = (
     Choice("detector", "96 channels, four layers in the heads", ("detector.channels=96", "detector.head_convs=4")),
     Choice("classifier", BASE),
     Choice("classifier", "the detector's mistakes are not shown", ("data.mistakes_per_frame=0",)),
+    Choice("classifier", "no centres of other crops", ("classifier.hybrid_share=0.0",)),
     Choice("classifier", "three blocks do not learn", ("classifier.frozen_blocks=3",)),
     Choice("classifier", "64 px", ("classifier.size_px=64",)),
     Choice("classifier", "contrast as it is", ("classifier.contrast=false",)),
@@ -81,6 +87,9 @@ CHOICES = (
     Choice("classifier", "classes as frequent as they are", ("classifier.balance=0.0",)),
     Choice("classifier", "nothing is mirrored", ("classifier.mirror=0.0",)),
     Choice("classifier", "last weights, not averaged ones", ("classifier.ema=0.0",)),
+    Choice("open-set", BASE),
+    Choice("open-set", "no centres of other crops", ("classifier.hybrid_share=0.0",)),
+    Choice("open-set", "the detector's mistakes are not shown", ("data.mistakes_per_frame=0",)),
 )  # fmt: skip
 
 
@@ -89,7 +98,7 @@ def run(bench: Bench, choices: Sequence[Choice], seed: int, store: Store, progre
 
     Args:
         bench: its overrides come before `BUDGET` and those of a choice.
-        choices: for each of their networks one without overrides; a classifier needs that of the detector.
+        choices: for each of their networks one without overrides; a classifier and an open set need that of the detector.
         seed: of all trainings.
         store: of MLflow.
         progress: called with a word, done and total.
@@ -130,17 +139,30 @@ def _params(bench: Bench, choice: Choice, seed: int) -> Params:
 def _train(bench: Bench, choice: Choice, seed: int, truth: Path, home: Path, progress: Progress) -> None:
     params = _params(bench, choice, seed)
     of_base = home.parent / "detector-base" / "mistakes"
-    mistakes = of_base
+    mistakes, learnt = of_base, truth
     if choice.network == "detector":
         mistakes = home / "mistakes"
     elif not params.data.mistakes_per_frame:
         mistakes = home / "no-mistakes"
         tables.write(mistakes / "crops.parquet", "crops", tables.from_rows("crops", []))
+    if choice.network == "open-set":
+        learnt = _without_strangers(truth, params.taxonomy, home / "truth")
     start = time.monotonic()
-    LEARN[choice.network](truth, params, home, mistakes, progress)
+    LEARN[LEARNT_AS[choice.network]](learnt, params, home, mistakes, progress)
     minutes = (time.monotonic() - start) / 60
-    look = _look_at_stills if choice.network == "detector" else _look_at_crops
+    look = LOOK[choice.network]
     write_json(home / "found.json", {"minutes": minutes, **look(home, params, truth, of_base)})
+
+
+def _without_strangers(truth: Path, taxonomy: Taxonomy, out: Path) -> Path:
+    """List the crops of a truth but those of `STRANGE` classes, whose pictures stay where they are."""
+    strange = set(taxonomy.ids[STRANGE])
+    crops = tables.read(truth / "crops.parquet", "crops").to_pylist()
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "crops").unlink(missing_ok=True)
+    (out / "crops").symlink_to((truth / "crops").resolve(), target_is_directory=True)
+    tables.write(out / "crops.parquet", "crops", tables.from_rows("crops", [row for row in crops if row["class_id"] not in strange]))
+    return out
 
 
 def _look_at_stills(home: Path, params: Params, truth: Path, _: Path) -> dict[str, Any]:
@@ -153,18 +175,40 @@ def _look_at_stills(home: Path, params: Params, truth: Path, _: Path) -> dict[st
 
 def _look_at_crops(home: Path, params: Params, truth: Path, mistakes: Path) -> dict[str, Any]:
     """Name held out crops and, as what should be named nothing, the mistakes of the detector on validation stills."""
-    network, cfg, taxonomy = read_classifier(home)
-    device = pick_device(params.trainer.accelerator)
     right, tracks, nothing = [], [], []
     for folder in (truth, mistakes):
         for split in HELD:
-            crops = crop_truths([folder], taxonomy, split)
-            if len(crops):
-                views = np.stack([view(crops, i, cfg.margin, cfg.size_px) for i in range(len(crops))])
-                right += (logits(network.to(device), views, device).argmax(axis=1) == crops.labels).tolist()
-                tracks += crops.tracks
-                nothing += (crops.labels == len(taxonomy)).tolist()
+            crops, answers, none = _answers(home, params, folder, split)
+            right += (answers == crops.labels).tolist()
+            tracks += crops.tracks
+            nothing += (crops.labels == none).tolist()
     return {"right": right, "tracks": tracks, "nothing": nothing}
+
+
+def _look_at_strangers(home: Path, params: Params, truth: Path, _: Path) -> dict[str, Any]:
+    """Name held out crops of the classes that were learnt and, as what should be named nothing, all crops of the `STRANGE` ones."""
+    right, tracks, nothing = [], [], []
+    for split in ("train", *HELD):
+        crops, answers, none = _answers(home, params, truth, split)
+        strange = np.isin(crops.labels, np.arange(none)[STRANGE])
+        asked = strange | (split in HELD)
+        right += (answers == np.where(strange, none, crops.labels))[asked].tolist()
+        tracks += np.array(crops.tracks, np.str_)[asked].tolist()
+        nothing += strange[asked].tolist()
+    return {"right": right, "tracks": tracks, "nothing": nothing}
+
+
+def _answers(home: Path, params: Params, folder: Path, split: str) -> tuple[CropTruth, NDArray[np.int64], int]:
+    """Return the crops of a split, the output that wins for each, (crops,), and which output is "not an object"."""
+    network, cfg, taxonomy = read_classifier(home)
+    device = pick_device(params.trainer.accelerator)
+    crops = crop_truths([folder], taxonomy, split)
+    views = [view(crops, i, cfg.margin, cfg.size_px) for i in range(len(crops))]
+    answers = logits(network.to(device), np.stack(views), device).argmax(axis=1) if views else np.zeros(0, np.int64)
+    return crops, answers, len(taxonomy)
+
+
+LOOK = {"detector": _look_at_stills, "classifier": _look_at_crops, "open-set": _look_at_strangers}
 
 
 def _held(truth: Path) -> list[Any]:
@@ -173,7 +217,10 @@ def _held(truth: Path) -> list[Any]:
 
 
 def _compare(choice: Choice, base: Mapping[str, Any], found: Mapping[str, Any], truth: Path) -> list[dict[str, Any]]:
-    measured = _gains_in_boxes(base, found, truth) if choice.network == "detector" else _gains_in_crops(base, found)
+    if choice.network == "detector":
+        measured = _gains_in_boxes(base, found, truth)
+    else:
+        measured = _gains_in_crops(base, found, OF_NOTHING[choice.network])
     return [
         {
             "network": choice.network,
@@ -210,11 +257,11 @@ def _match(real: Mapping[str, Any], boxes: Sequence[Sequence[Sequence[float]]]) 
     return match(real, {name: Boxes(rows[:, :4], rows[:, 4]) for name, rows in zip(real, values, strict=True)})
 
 
-def _gains_in_crops(base: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, tuple[float, Interval]]:
-    """Compare two classifiers on the same crops, of tracks drawn with replacement."""
+def _gains_in_crops(base: Mapping[str, Any], found: Mapping[str, Any], of_nothing: str) -> dict[str, tuple[float, Interval]]:
+    """Compare two classifiers on the same crops, of tracks drawn with replacement; `of_nothing` is what to call being right on nothing."""
     out = {}
     nothing = np.array(base["nothing"], bool)
-    for name, kind in (("top1", ~nothing), ("mistakes seen through", nothing)):
+    for name, kind in (("top1", ~nothing), (of_nothing, nothing)):
         if not kind.any():
             continue
         of = np.unique(np.array(base["tracks"])[kind], return_inverse=True)[1]
