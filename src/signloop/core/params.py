@@ -153,7 +153,7 @@ class Classifier(Group):
         label_smoothing: of the cross-entropy.
         mirror: probability of a mirrored crop, for classes with a mirrored class only.
         balance: 0 samples crops as they are, 1 every class equally.
-        negative_share: share of "not a sign" in a batch, at most.
+        negative_share: of the crops, at most those of "not a sign"; what `hybrid_share` makes comes on top.
         hybrid_share: share of the crops of a class that get another centre: half of them one of their own class, half of them one of
             another group, which makes "not a sign" of them.
         crops_per_track: most crops of one physical sign in an epoch.

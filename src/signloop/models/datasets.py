@@ -32,7 +32,7 @@ MIN_VISIBLE = 0.5  # a box of which less is left by a crop is hidden, not learnt
 KNOWN_AROUND = 0.5  # of a box's longer side: so much beside a verified box is known, too, in a frame that nobody searched
 GREY = 128  # what a crop shows outside of the frame
 CACHED_BYTES = 1_000_000_000  # of decoded frames, kept by each process that reads them: a few hundred stills
-EPSILON = 1e-9
+EPSILON = 1e-9  # instead of 0 below a fraction
 CENTRE = (0.4, 0.7)  # of half a box's side: radius of a centre that is put into another object
 CHANGED = 0.4  # of a crop's standard deviation: mean change of its centre from which on it is another object
 SOFT = 0.2  # of half a crop's side: width of its edge
@@ -45,7 +45,7 @@ class FrameTruth:
 
     Attributes:
         path: of the picture.
-        scene: of what it shows one look among several: its recording; of a still, itself.
+        scene: what it is one of several looks at: its recording; a still is the only look at itself.
         positives: boxes to find, (n, 4) px.
         positive_ids: the physical sign of each, (n,).
         ignored: regions that are neither a sign nor "no sign", (m, 4) px.
