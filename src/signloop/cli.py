@@ -438,6 +438,7 @@ def bench_roads(
     cycles: Annotated[int, typer.Option(min=1, max=2, help="1: stop before the played person.")] = 2,
     override: Annotated[list[str] | None, typer.Option(help="One more Hydra override; may be given again.")] = None,
     json_file: Json = None,
+    table_file: Annotated[Path | None, typer.Option("--csv", help="Write the numbers of each seed to this table too.")] = None,
 ) -> None:
     """Train on real stills and crops, play the person on drives, train again, and score all against the bars; hours."""
     from signloop.studies import bars, roads
@@ -447,6 +448,8 @@ def bench_roads(
     results = roads.run(bench, seed or [0, 1, 2], cycles, roads.Store(project.mlflow_uri, project.artifact_root), progress)
     if json_file is not None:
         write_json(json_file, {number: {name: asdict(found) for name, found in result.items()} for number, result in results.items()})
+    if table_file is not None:
+        write_csv(table_file, bars.COLUMNS, bars.rows_of_seeds(results, _edge.git_commit(project)))
     table = Table("measure", "median", "95 % interval", "least", "aim", "")
     for row in bars.table_rows(bars.medians(results)):
         table.add_row(*row)

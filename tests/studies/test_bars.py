@@ -1,6 +1,6 @@
 """What the benchmark prints: medians over seeds, and bars that can be missed."""
 
-from signloop.studies.bars import BARS, Bar, Measured, medians, table_rows
+from signloop.studies.bars import BARS, COLUMNS, Bar, Measured, medians, rows_of_seeds, table_rows
 
 
 def test_the_median_keeps_the_interval_of_its_seed() -> None:
@@ -40,6 +40,15 @@ def test_rows_say_what_holds_and_what_is_missed() -> None:
         ("drives.ap50", "0.98", "", "0.975", "0.99", "holds"),
         ("crops.ece", "-", "", "0.03", "0.015", "missed"),
         ("unjudged", "1", "", "", "", ""),
+    ]
+
+
+def test_a_file_has_each_measure_of_each_seed() -> None:
+    rows = rows_of_seeds({3: {"a": Measured(0.5, (0.25, 0.75)), "b": Measured(None)}, 4: {"a": Measured(0.0)}}, "c0ffee")
+    assert [tuple(row[name] for name in COLUMNS) for row in rows] == [
+        ("c0ffee", 3, "a", 0.5, 0.25, 0.75),
+        ("c0ffee", 3, "b", None, None, None),
+        ("c0ffee", 4, "a", 0.0, None, None),
     ]
 
 

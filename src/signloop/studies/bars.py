@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,19 @@ BARS = {
     "second_minus_first.errors": Bar(0, 0, is_most=True, is_paired=True),
     "first_cycle.minutes": Bar(40, 20, is_most=True),
 }
+
+
+COLUMNS = ("commit", "seed", "measure", "value", "low", "high")
+
+
+def rows_of_seeds(results: Mapping[int, Mapping[str, Measured]], commit: str) -> list[dict[str, Any]]:
+    """Lay out what each seed reached for a file, one row per measure, with the `COLUMNS`; what was not measured is None."""
+    rows = []
+    for seed, result in results.items():
+        for name, one in result.items():
+            low, high = one.interval or (None, None)
+            rows.append({"commit": commit, "seed": seed, "measure": name, "value": one.value, "low": low, "high": high})
+    return rows
 
 
 def medians(results: Mapping[int, Mapping[str, Measured]]) -> dict[str, Measured]:
