@@ -19,7 +19,7 @@ from signloop.core.params import Params, parse
 from signloop.core.rounds import publish_round
 from signloop.core.taxonomy import Taxonomy
 from signloop.frames.video import open_recording
-from signloop.prelabel.proposal import Runtime
+from signloop.prelabel.proposal import Opinions, Runtime
 from signloop.stages import _edge
 
 settings.register_profile("signloop", deadline=None)  # how long a case takes says nothing about whether it is right
@@ -62,13 +62,13 @@ class Seer:
         x1, y1, x2, y2 = np.rint(clip(xyxy, width, height)[0]).astype(int)
         return np.asarray(cv2.resize(image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)], (16, 16)), np.uint8)
 
-    def classify(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+    def classify(self, crops: Sequence[Image]) -> Opinions:
         probs = np.full((len(crops), len(self.taxonomy) + 1), 0.02, np.float32)
         for row, crop in zip(probs, crops, strict=True):
             middle = crop[4:12, 4:12].reshape(-1, 3).mean(axis=0)
             away = [float(np.abs(middle - COLOURS[class_id]).max()) for class_id in self.taxonomy.ids]
             row[int(np.argmin(away)) if min(away) < 90 else -1] = 0.94
-        return probs
+        return probs, np.full((len(crops), len(self.taxonomy)), -50, np.float32)
 
     def _find(self, image: Image) -> Boxes:
         found = []

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from signloop.core import tables
 from signloop.core.boxes import Boxes, iou
@@ -26,7 +25,7 @@ from signloop.models.bundle import read_bundle, write_bundle
 from signloop.models.learn import learn_classifier, learn_detector
 from signloop.models.runtime import Runtime as TorchRuntime
 from signloop.prelabel.predict import predict_recordings
-from signloop.prelabel.proposal import Image, Runtime
+from signloop.prelabel.proposal import Image, Opinions, Runtime
 from signloop.prelabel.write import prelabel_all, read_boxes, read_signs
 from signloop.review import snapshot
 from signloop.review.queue import build
@@ -101,11 +100,11 @@ class Dull:
     def cut(self, image: Image, xyxy: Any) -> Image:
         return self.runtime.cut(image, xyxy)
 
-    def classify(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        probs = self.runtime.classify(crops)
+    def classify(self, crops: Sequence[Image]) -> Opinions:
+        probs, strange = self.runtime.classify(crops)
         red, green, blue, nothing = probs.T
         few = np.full(len(probs), 0.02, np.float32)
-        return np.asarray(np.stack([red + blue + nothing - 0.04, green, few, few], axis=1), np.float32)
+        return np.asarray(np.stack([red + blue + nothing - 0.04, green, few, few], axis=1), np.float32), strange
 
 
 def test_a_persons_verdicts_on_new_films_become_the_next_models_truth(loop: tuple[Loop, dict[str, Any]], seer: Runtime) -> None:

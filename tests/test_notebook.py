@@ -22,6 +22,7 @@ from signloop.frames.extract import extract
 from signloop.frames.truth import assemble, save_crop
 from signloop.frames.video import find_recordings
 from signloop.prelabel.evaluate import evaluate
+from signloop.prelabel.proposal import Opinions
 from signloop.prelabel.write import prelabel_all, read_boxes, read_signs
 from signloop.review.queue import build
 
@@ -45,10 +46,10 @@ class OneBox:
         x1, y1, x2, y2 = np.asarray(xyxy, int)
         return np.resize(image[y1:y2, x1:x2], (32, 32, 3))
 
-    def classify(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def classify(self, crops: Sequence[NDArray[np.uint8]]) -> Opinions:
         probs = np.full((len(crops), len(self.taxonomy) + 1), 0.3 / len(self.taxonomy), np.float32)
         probs[:, self.taxonomy.index_of[STOP]] = 0.7
-        return probs
+        return probs, np.full((len(crops), len(self.taxonomy)), -50, np.float32)
 
 
 def silent(what: str, done: int, total: int) -> None:

@@ -3,21 +3,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from signloop.core.errors import ConfigError, ModelError
 from signloop.core.files import read_json, write_json
 from signloop.core.params import Params
-from signloop.models.bundle import LATER, pick_device, read_bundle, read_classifier, read_detector, write_bundle, write_network
+from signloop.models.bundle import ADDED, LATER, pick_device, read_bundle, read_classifier, read_detector, write_bundle, write_network
 from signloop.models.detector import build_detector
+from signloop.models.familiar import Familiarity
 
 
 def test_a_bundle_comes_back_as_it_was(folder: Path, networks: Path, tmp_path: Path) -> None:
     bundle = read_bundle(folder)
     assert bundle.taxonomy.ids == (5, 7, 9)
-    assert bundle.temperature == 2.0
+    assert (bundle.temperature, bundle.familiarity) == (2.0, None)
     again = write_bundle(networks, networks, {"temperature": 2.0}, tmp_path / "again")
     assert again == bundle.model_id == read_json(folder / "bundle.json")["model_id"]
     assert write_bundle(networks, networks, {"temperature": 3.0}, tmp_path / "other") != again
+    write_bundle(networks, networks, {"temperature": 2.0, "familiarity": {"limit": 0.5, "width": 0.1}}, tmp_path / "strict")
+    assert read_bundle(tmp_path / "strict").familiarity == Familiarity(0.5, 0.1)
 
 
 def test_networks_from_before_a_parameter_was_there_are_read(networks: Path, tmp_path: Path) -> None:
@@ -29,6 +33,19 @@ def test_networks_from_before_a_parameter_was_there_are_read(networks: Path, tmp
         write_json(tmp_path / "old" / f"{name}.json", card)
     assert read_detector(tmp_path / "old")[1].partial_share == 0.0
     assert read_classifier(tmp_path / "old")[1].frozen_blocks == 0
+
+
+def test_weights_from_before_classes_were_remembered_by_their_looks_are_read(networks: Path, tmp_path: Path) -> None:
+    shutil.copytree(networks, tmp_path / "old")
+    weights = load_file(tmp_path / "old" / "classifier.safetensors")
+    for name in ADDED:
+        del weights[name]
+    save_file(weights, tmp_path / "old" / "classifier.safetensors")
+    assert not read_classifier(tmp_path / "old")[0].means.any()
+    weights.popitem()
+    save_file(weights, tmp_path / "old" / "classifier.safetensors")
+    with pytest.raises(ModelError, match="damaged or of another network"):
+        read_classifier(tmp_path / "old")
 
 
 def test_damage_is_noticed(folder: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from signloop.core.errors import ModelError
 from signloop.core.params import Params
-from signloop.models.classifier import Classifier, cut, logits, probabilities, to_batch
+from signloop.models.classifier import AXES, Classifier, cut, logits, probabilities, to_batch
 
 
 def test_cut_shows_the_box_with_its_margin() -> None:
@@ -50,6 +50,18 @@ def test_one_logit_per_class_and_one_for_no_object(fast: Params) -> None:
     model = Classifier(fast.classifier, 3).eval()
     assert logits(model, np.zeros((5, 32, 32, 3), np.uint8), torch.device("cpu"), batch=2).shape == (5, 4)
     assert logits(model, np.zeros((0, 32, 32, 3), np.uint8), torch.device("cpu")).shape == (0, 4)
+
+
+def test_an_embedding_is_what_the_same_logits_are_made_of(fast: Params) -> None:
+    model = Classifier(fast.classifier, 3).eval()
+    crops = to_batch(np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3)).astype(np.uint8))
+    with torch.inference_mode():
+        raw, embeddings = model.embed(crops)
+        torch.testing.assert_close(raw, model(crops))
+        torch.testing.assert_close(model.net.get_classifier()(embeddings), raw)
+    assert embeddings.shape == (2, model.features)
+    assert model.axes.shape == (model.features, min(AXES, model.features))
+    assert not model.means.any()  # nothing was learnt yet
 
 
 def test_the_head_is_what_pretrained_weights_do_not_fill(fast: Params) -> None:

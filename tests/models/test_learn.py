@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from signloop.core import tables
 from signloop.core.errors import ConfigError
 from signloop.core.files import read_json
 from signloop.core.params import Params
@@ -12,6 +13,7 @@ from signloop.models.bundle import read_classifier, read_detector
 from signloop.models.classifier import logits
 from signloop.models.datasets import FrameTruth, crop_truths
 from signloop.models.detector import detect
+from signloop.models.familiar import FAR
 from signloop.models.learn import learn_classifier, learn_detector, spread
 
 CPU = torch.device("cpu")
@@ -48,6 +50,19 @@ def test_the_classifier_learns_to_name_the_shapes(truth_folder: Path, mistakes: 
     assert taxonomy == fast.taxonomy.model_copy(update={"counts": ""})  # words for people are no part of a model
     assert logits(network, np.zeros((1, cfg.size_px, cfg.size_px, 3), np.uint8), CPU).shape == (1, 4)
     assert (tmp_path / "report" / "confusion.png").is_file()
+
+
+@pytest.mark.parametrize(("mirror", "knows"), [(0.3, True), (0.0, False)])
+def test_a_class_is_remembered_by_its_crops_and_those_mirrored_to_it(
+    truth_folder: Path, mistakes: Path, fast: Params, tmp_path: Path, mirror: float, knows: bool
+) -> None:
+    crops = tables.read(truth_folder / "crops.parquet", "crops").to_pylist()
+    (tmp_path / "crops").symlink_to(truth_folder / "crops")
+    no_right_arrow = [row for row in crops if row["class_id"] != 9]
+    tables.write(tmp_path / "crops.parquet", "crops", tables.from_rows("crops", no_right_arrow))
+    learn_classifier(tmp_path, _longer(fast, "classifier", 2, mirror=mirror), tmp_path / "out", mistakes, silent)
+    means = read_classifier(tmp_path / "out")[0].means
+    assert (means[:, 0] == FAR).tolist() == [False, False, not knows]
 
 
 def test_the_same_seed_gives_the_same_weights(truth_folder: Path, mistakes: Path, fast: Params, tmp_path: Path) -> None:

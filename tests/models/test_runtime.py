@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,9 @@ import torch
 
 from signloop.core.params import Params
 from signloop.models.bundle import read_bundle, write_bundle, write_network
-from signloop.models.classifier import logits
 from signloop.models.detector import build_detector, detect
-from signloop.models.runtime import Runtime
+from signloop.models.familiar import Familiarity, Observer, observe, remember
+from signloop.models.runtime import NEVER, Runtime
 
 CPU = torch.device("cpu")
 
@@ -35,7 +36,7 @@ def test_other_detectors_run_in_pytorch(networks: Path, fast: Params, tmp_path: 
     runtime = Runtime(read_bundle(tmp_path / "bundle"), CPU)
     assert runtime.backend == "PyTorch f32 on cpu"
     assert len(runtime.detect([_frame(64, 64)])[0]) <= 3
-    assert runtime.classify([runtime.cut(_frame(64, 64), [0, 0, 30, 30])]).shape == (1, 4)
+    assert runtime.classify([runtime.cut(_frame(64, 64), [0, 0, 30, 30])])[0].shape == (1, 4)
 
 
 @pytest.mark.parametrize(("bf16", "amx", "word"), [(False, False, "f32"), (True, False, "bf16"), (False, True, "bf16")])
@@ -45,12 +46,23 @@ def test_auto_takes_what_the_processor_has(folder: Path, monkeypatch: pytest.Mon
     assert Runtime(read_bundle(folder), CPU, "auto").backend == f"OpenVINO {word}"
 
 
-def test_the_compiled_classifier_gives_the_logits_of_pytorch(folder: Path) -> None:
+def test_the_compiled_classifier_sees_what_pytorch_sees(folder: Path) -> None:
     bundle = read_bundle(folder)
     crops = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3)).astype(np.uint8)
-    with torch.inference_mode():
-        expected = logits(bundle.classifier.eval(), crops, CPU)
-    np.testing.assert_allclose(Runtime(bundle, CPU).logits(list(crops)), expected, atol=1e-3)
+    remember(bundle.classifier, crops, [0, 1, 2, 0, 1], CPU)
+    expected = observe(Observer(bundle.classifier), crops, CPU)
+    for found, known in zip(Runtime(bundle, CPU).observe(list(crops)), expected, strict=True):
+        np.testing.assert_allclose(found, known, rtol=1e-3, atol=1e-2)
+
+
+def test_how_strange_a_crop_is_follows_from_the_bundle(folder: Path) -> None:
+    crops = list(np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3)).astype(np.uint8))
+    runtime = Runtime(replace(read_bundle(folder), familiarity=Familiarity(2.0, 0.5)), CPU)
+    _, strange = runtime.classify(crops)
+    np.testing.assert_allclose(strange, (runtime.observe(crops)[1] - 2.0) / 0.5, rtol=1e-4)
+    _, never = Runtime(read_bundle(folder), CPU).classify(crops)
+    assert never.shape == (3, 3)
+    assert never.max() == NEVER
 
 
 def test_the_runtime_gives_boxes_crops_and_probabilities(folder: Path) -> None:
@@ -60,15 +72,15 @@ def test_the_runtime_gives_boxes_crops_and_probabilities(folder: Path) -> None:
     assert runtime.detect([]) == []
     crop = runtime.cut(image, [10, 10, 40, 40])
     assert crop.shape == (32, 32, 3)
-    probs = runtime.classify([crop, crop])
+    probs, _ = runtime.classify([crop, crop])
     np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-5)
     assert probs.shape == (2, 4)
-    assert runtime.classify([]).shape == (0, 4)
-    hot = runtime.logits([crop])[0]
+    assert [part.shape for part in runtime.classify([])] == [(0, 4), (0, 3)]
+    hot = runtime.observe([crop])[0][0]
     np.testing.assert_allclose(probs[0], np.exp(hot / 2) / np.exp(hot / 2).sum(), rtol=1e-4)
 
 
 def test_reduced_precision_stays_close(folder: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
-    exact, reduced = (Runtime(read_bundle(folder), CPU, precision).classify([image[:32, :32]]) for precision in ("f32", "bf16"))
+    exact, reduced = (Runtime(read_bundle(folder), CPU, precision).classify([image[:32, :32]])[0] for precision in ("f32", "bf16"))
     np.testing.assert_allclose(exact, reduced, atol=0.05)  # noise through untrained layers, each rounded to 8 bits

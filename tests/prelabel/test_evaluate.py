@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from signloop.core import tables
 from signloop.core.boxes import Boxes
@@ -15,7 +14,7 @@ from signloop.frames import truth as truths
 from signloop.frames.extract import extract
 from signloop.prelabel.evaluate import evaluate
 from signloop.prelabel.predict import sign_truth, split_truth
-from signloop.prelabel.proposal import Image, Runtime
+from signloop.prelabel.proposal import Image, Opinions, Runtime
 
 MakeFilms = Callable[..., dict[str, Any]]
 Publish = Callable[[Path, dict[str, Any], Params], Path]
@@ -55,12 +54,12 @@ class Spoilt:
     def cut(self, image: Image, xyxy: Any) -> Image:
         return self.runtime.cut(image, xyxy)
 
-    def classify(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        probs = self.runtime.classify(crops)
+    def classify(self, crops: Sequence[Image]) -> Opinions:
+        probs, strange = self.runtime.classify(crops)
         blue = probs.argmax(axis=1) == 2
         probs[blue] = probs[blue][:, [2, 1, 0, 3]]
         probs[:, 0] = np.where(probs[:, 3] > 0.5, 0.9, probs[:, 0])  # and takes the ghost for a red ball
-        return np.asarray(probs / probs.sum(axis=1, keepdims=True), np.float32)
+        return np.asarray(probs / probs.sum(axis=1, keepdims=True), np.float32), strange
 
 
 def test_a_perfect_model_scores_one_everywhere(data: Path, seer: Runtime, shape_params: Params, tmp_path: Path) -> None:
@@ -116,10 +115,10 @@ class Older:
     def cut(self, image: Image, xyxy: Any) -> Image:
         return self.runtime.cut(image, xyxy)
 
-    def classify(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        probs = self.runtime.classify(crops)
+    def classify(self, crops: Sequence[Image]) -> Opinions:
+        probs, strange = self.runtime.classify(crops)
         probs[:, 0] += probs[:, 2]  # what is blue, it calls red
-        return np.asarray(probs[:, [0, 1, 3]], np.float32)
+        return np.asarray(probs[:, [0, 1, 3]], np.float32), strange[:, :2]
 
 
 def test_a_class_that_the_model_does_not_know_yet_is_misnamed(data: Path, seer: Runtime, shape_params: Params, tmp_path: Path) -> None:

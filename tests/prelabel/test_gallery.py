@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from signloop.core.boxes import Boxes
 from signloop.core.taxonomy import SignClass, Taxonomy
 from signloop.prelabel.gallery import Gallery
+from signloop.prelabel.proposal import Opinions
 from signloop.prelabel.track import Track
 
 STRANGE = 77  # a crop of this value is something else
@@ -28,17 +29,18 @@ class Reader:
     def cut(self, image: NDArray[np.uint8], xyxy: object) -> NDArray[np.uint8]:
         return image
 
-    def classify(self, crops: object) -> NDArray[np.float32]:
+    def classify(self, crops: object) -> Opinions:
         self.asked.append([int(crop[0, 0, 0]) for crop in crops])  # type: ignore[attr-defined]
-        return np.full((len(self.asked[-1]), 2), 0.5, np.float32)
+        count = len(self.asked[-1])
+        return np.full((count, 2), 0.5, np.float32), np.full((count, 1), -50, np.float32)
 
 
 class Sure(Reader):
     """Is sure that all is an object, but for one crop."""
 
-    def classify(self, crops: object) -> NDArray[np.float32]:
-        super().classify(crops)
-        return np.array([[0.1, 0.9] if value == STRANGE else [0.9, 0.1] for value in self.asked[-1]], np.float32)
+    def classify(self, crops: object) -> Opinions:
+        _, strange = super().classify(crops)
+        return np.array([[0.1, 0.9] if value == STRANGE else [0.9, 0.1] for value in self.asked[-1]], np.float32), strange
 
 
 def seen(numbers: Iterable[int], first: int = 0, last: int = 999) -> dict[int, Track]:

@@ -14,6 +14,7 @@ from signloop.core.errors import DataError
 from signloop.core.params import Prelabel
 from signloop.core.taxonomy import SignClass, Taxonomy
 from signloop.frames.video import Frame, Recording
+from signloop.prelabel.proposal import Opinions
 from signloop.prelabel.propose import propose
 
 COLOURS = {10: (255, 0, 0), 20: (0, 0, 255)}  # class id -> colour; grey boxes are no objects
@@ -27,8 +28,8 @@ class ColourModel:
     model_id = "m0123456789ab"
     taxonomy = Taxonomy(name="colours", object_name="patch", classes=tuple(SignClass(id=i, name=str(i), group="all") for i in COLOURS))
 
-    def __init__(self, certainty: float = 0.9) -> None:
-        self.certainty = certainty
+    def __init__(self, certainty: float = 0.9, strange: float = -50) -> None:
+        self.certainty, self.strange = certainty, strange
         self.frames: list[int] = []
         self.crops: list[int] = []
 
@@ -48,13 +49,13 @@ class ColourModel:
         x1, y1, x2, y2 = np.rint(np.asarray(xyxy)).astype(int)
         return np.ascontiguousarray(np.broadcast_to(image[(y1 + y2) // 2, (x1 + x2) // 2], (4, 4, 3)))
 
-    def classify(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+    def classify(self, crops: Sequence[Image]) -> Opinions:
         self.crops.append(len(crops))
         colours = [*COLOURS.values(), GREY]
         out = np.full((len(crops), 3), (1 - self.certainty) / 2, np.float32)
         for i, crop in enumerate(crops):
             out[i, colours.index(tuple(crop[0, 0].tolist()))] = self.certainty
-        return out
+        return out, np.full((len(crops), 2), self.strange, np.float32)
 
 
 def draw(patches: Sequence[tuple[tuple[int, int, int], tuple[int, int, int]]], size: tuple[int, int] = (320, 240)) -> Image:
@@ -83,6 +84,7 @@ PARAMS = Prelabel(
     end_share=0.5,
     crops_per_sign=4,
     nothing=0.9,
+    strange=0.01,
     precision="f32",
     batch=3,
 )
@@ -142,6 +144,13 @@ def test_what_is_surely_no_object_is_left_out_and_what_may_be_has_no_class(certa
     signs = propose(approach(grey=True), ColourModel(certainty), PARAMS, ROAD).signs
     assert len(signs) == proposed
     assert sum(sign["class_id"] is None for sign in signs) == proposed - 2
+
+
+def test_what_looks_like_no_class_is_proposed_without_one() -> None:
+    usual, strange = (propose(approach(), ColourModel(strange=odds), PARAMS, ROAD).signs for odds in (-50, 9))
+    assert [row["class_id"] for row in strange] == [None, None]
+    assert min(row["confidence"] for row in strange) > 0.99
+    assert [row["top_ids"][0] for row in strange] == [row["class_id"] for row in usual]
 
 
 def test_in_stills_every_good_box_is_a_sign_of_its_own() -> None:

@@ -22,6 +22,7 @@ PARAMS = Prelabel(
     end_share=0.5,
     crops_per_sign=8,
     nothing=0.9,
+    strange=0.01,
     precision="f32",
     batch=2,
 )

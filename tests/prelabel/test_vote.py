@@ -43,6 +43,7 @@ def test_the_last_column_is_no_class() -> None:
     result = vote(np.array([[0.1, 0.2, 0.7]]), np.ones(1))
     assert result.class_index is None
     assert result.confidence == pytest.approx(0.7)
+    assert result.nothing == pytest.approx(0.7)
     assert result.top_indices == (1, 0)
     np.testing.assert_allclose(result.top_confidences, [0.2, 0.1])
 
@@ -115,3 +116,29 @@ def test_a_class_that_is_not_likelier_than_not_loses_to_no_class_only() -> None:
     assert [unknown.confidence, unknown.margin] == pytest.approx([0.48, 0.01])
     assert vote(np.array([[0.51, 0.01, 0.48]]), np.ones(1)).class_index == 0
     assert vote(np.array([[0.49, 0.48, 0.03]]), np.ones(1)).class_index == 0  # which of two classes it is can be told from the crop
+
+
+def test_a_sign_whose_crops_are_strange_for_its_class_has_none() -> None:
+    probs, even = np.array([[0.8, 0.1, 0.1]] * 2), np.ones(2)
+    known = vote(probs, even, [[-9, 9], [-9, 9]])
+    assert known.class_index == 0
+    assert known.confidence == pytest.approx(0.8, abs=1e-3)
+    strange = vote(probs, even, [[9, -9], [9, -9]])
+    assert (strange.class_index, strange.top_indices) == (None, (1, 0))
+    assert [strange.confidence, strange.nothing] == pytest.approx([0.9, 0.1], abs=1e-3)
+    assert vote(probs, even).nothing == pytest.approx(0.1)
+
+
+def test_one_odd_look_at_a_sign_is_outweighed() -> None:
+    probs = np.array([[0.9, 0.05, 0.05]] * 3)
+    odd = np.array([[-3, 0], [-3, 0], [4, 0]])
+    assert vote(probs, np.ones(3), odd).class_index == 0
+    assert vote(probs, [1, 1, 5], odd).class_index is None
+    half = vote(probs, np.ones(3), np.zeros((3, 2)))  # as likely as not
+    assert half.top_confidences == pytest.approx((0.45, 0.025))
+
+
+@pytest.mark.parametrize("strange", [np.zeros((2, 3)), np.zeros((3, 2)), np.full((2, 2), np.nan)])
+def test_odds_that_do_not_fit_are_refused(strange: np.ndarray) -> None:
+    with pytest.raises(DataError, match="for each crop and class"):
+        vote(np.full((2, 3), 1 / 3), np.ones(2), strange)

@@ -1,6 +1,7 @@
 """The ablations: what is compared with what, and all of it on a few drawn stills with networks that learn next to nothing."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,7 +46,7 @@ def test_gains_are_paired_by_track() -> None:
     """Of three tracks one is named rightly only by the second model; the two mistakes are seen through by the first only."""
     base = {"right": [1, 1, 0, 0, 1, 1, 1], "tracks": list("aabbcde"), "nothing": [False] * 5 + [True] * 2}
     found = {**base, "right": [1, 1, 1, 1, 1, 0, 0]}
-    gains = ablations._gains_in_crops(base, found, "mistakes seen through")
+    gains = ablations._gains_in_crops(base, found, ("top1", "mistakes seen through"))
     before, gain = gains["top1"]
     assert [before, gain.value] == pytest.approx([3 / 5, 2 / 5])
     assert gain.low == 0
@@ -55,7 +56,7 @@ def test_gains_are_paired_by_track() -> None:
 
 def test_without_a_mistake_only_the_signs_are_compared() -> None:
     base = {"right": [1, 0], "tracks": list("ab"), "nothing": [False] * 2}
-    assert list(ablations._gains_in_crops(base, {**base, "right": [1, 1]}, "mistakes")) == ["top1"]
+    assert list(ablations._gains_in_crops(base, {**base, "right": [1, 1]}, ("top1", "mistakes"))) == ["top1"]
 
 
 def test_strange_classes_are_asked_about_and_not_learnt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,12 +76,18 @@ def test_strange_classes_are_asked_about_and_not_learnt(tmp_path: Path, monkeypa
         learnt = ablations._without_strangers(truth, params.taxonomy, tmp_path / "truth")
     assert crop_truths([learnt], params.taxonomy, "train").labels.tolist() == [0, len(params.taxonomy)]
 
-    def always_the_first(home: Path, params: Params, folder: Path, split: str) -> tuple[CropTruth, NDArray[np.int64], int]:
-        crops = crop_truths([folder], params.taxonomy, split)
-        return crops, np.zeros(len(crops), np.int64), len(params.taxonomy)
+    def always_the_first(home: Path, params: Params, folder: Path, split: str) -> tuple[CropTruth, NDArray[Any], NDArray[Any]]:
+        """What is known is as near as can be, what is strange is far."""
+        crops, classes = crop_truths([folder], params.taxonomy, split), len(params.taxonomy)
+        raw, distances = np.zeros((len(crops), classes + 1)), np.full((len(crops), classes), 9.0)
+        raw[:, 0], distances[:, 0] = 9, np.where(crops.labels == 3, 5, 1)
+        return crops, raw, distances
 
-    monkeypatch.setattr(ablations, "_answers", always_the_first)
-    found = ablations._look_at_strangers(tmp_path, params, truth, tmp_path)
+    monkeypatch.setattr(ablations, "_observed", always_the_first)
+    seen = ablations._look_at_strangers(tmp_path, params, truth, tmp_path)
+    assert all(right for right, strange in zip(seen["right"], seen["nothing"], strict=True) if strange)
+    all_named = params.model_copy(update={"prelabel": params.prelabel.model_copy(update={"strange": 0})})
+    found = ablations._look_at_strangers(tmp_path, all_named, truth, tmp_path)
     assert dict(zip(found["tracks"], zip(found["right"], found["nothing"], strict=True), strict=True)) == {
         "train-3": (False, True),
         "val-0": (True, False),

@@ -233,6 +233,7 @@ class Prelabel(Group):
         end_share: a sign's first and last box score at least this share of its best one.
         crops_per_sign: most crops of one sign that the classifier sees.
         nothing: confidence in "not an object" from which on a sign is not proposed at all.
+        strange: share of the objects of known class that may be called of no class, so that foreign ones are; 0 names all.
         precision: 32 or bf16, of the networks; auto takes bf16 where the processor has it.
         batch: frames a detector call.
     """
@@ -246,6 +247,7 @@ class Prelabel(Group):
     end_share: Share
     crops_per_sign: Some
     nothing: Share
+    strange: Share
     precision: Precision
     batch: Some
 

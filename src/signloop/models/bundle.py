@@ -1,6 +1,6 @@
 """Detector, classifier and calibration in one folder: safetensors, cards, hashes; what is registered, promoted and delivered.
 
-bundle.json              model_id, taxonomy, temperature, sha256 of every other file
+bundle.json              model_id, taxonomy, calibration, sha256 of every other file
 detector.safetensors     weights, and detector.json: the card that says how to build the network
 classifier.safetensors   and classifier.json
 """
@@ -25,6 +25,7 @@ from signloop.core.params import Detector as DetectorParams
 from signloop.core.taxonomy import Taxonomy
 from signloop.models.classifier import Classifier
 from signloop.models.detector import build_detector
+from signloop.models.familiar import Familiarity
 
 M = TypeVar("M", bound=BaseModel)
 FORMAT = 1
@@ -32,6 +33,7 @@ LATER: dict[str, dict[str, Any]] = {  # parameters that cards of older models do
     "detector": {"quality": "centreness", "vote_iou": None, "partial_share": 0.0, "rejected_share": 0.0, "mirror": 0.0},
     "classifier": {"frozen_blocks": 0, "hybrid_share": 0.0},
 }
+ADDED = ("centre", "axes", "means")  # tensors that older weights lack: such a classifier knows no class by its looks
 NETWORK_FILES = ("detector.safetensors", "detector.json", "classifier.safetensors", "classifier.json")
 
 
@@ -44,6 +46,7 @@ class Bundle:
         detector_params, classifier_params: how they were built.
         taxonomy: classes in the order of the classifier's outputs.
         temperature: divides the classifier's logits so that its probabilities mean what they say.
+        familiarity: from when on an object is of no class; None, also in older bundles: never.
         model_id: names the content.
     """
 
@@ -53,6 +56,7 @@ class Bundle:
     classifier_params: ClassifierParams
     taxonomy: Taxonomy
     temperature: float
+    familiarity: Familiarity | None
     model_id: str
 
 
@@ -65,8 +69,9 @@ def write_network(folder: Path, name: str, network: nn.Module, card: dict[str, A
 
 
 def _fill(network: nn.Module, path: Path) -> None:
+    kept = {name: network.state_dict()[name] for name in ADDED if name in network.state_dict()}
     try:
-        network.load_state_dict(load_file(path))
+        network.load_state_dict({**kept, **load_file(path)})
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ModelError(
             "weights are missing, damaged or of another network",
@@ -123,7 +128,7 @@ def write_bundle(detector_folder: Path, classifier_folder: Path, calibration: di
 
     Args:
         detector_folder, classifier_folder: written by `write_network`.
-        calibration: at least {"temperature": float > 0}.
+        calibration: at least {"temperature": float > 0}; "familiarity", if there, has "limit" and "width".
         out: a folder, emptied first.
 
     Returns:
@@ -158,9 +163,11 @@ def read_bundle(folder: Path) -> Bundle:
             )
     detector, detector_params = read_detector(folder)
     classifier, classifier_params, taxonomy = read_classifier(folder)
-    return Bundle(
-        detector, classifier, detector_params, classifier_params, taxonomy, float(card["calibration"]["temperature"]), str(card["model_id"])
-    )
+    calibration = card["calibration"]
+    known = calibration.get("familiarity")
+    familiarity = None if known is None else Familiarity(float(known["limit"]), float(known["width"]))
+    temperature, model_id = float(calibration["temperature"]), str(card["model_id"])
+    return Bundle(detector, classifier, detector_params, classifier_params, taxonomy, temperature, familiarity, model_id)
 
 
 def pick_device(accelerator: str) -> torch.device:

@@ -13,6 +13,8 @@ from signloop.core.boxes import clip, expand
 from signloop.core.params import Classifier as ClassifierParams
 from signloop.models.pretrained import create_timm, freeze_blocks, load_pretrained
 
+AXES = 128  # of a classifier's space, along which distances are measured
+
 
 class Classifier(nn.Module):
     """A timm network that sees crops in [0, 1] and looks at each in its own contrast if asked to.
@@ -20,7 +22,13 @@ class Classifier(nn.Module):
     Attributes:
         net: the timm network; its last layer has one output per class and one for "not an object".
         contrast: shift and scale every crop to mean 0 and deviation 0.5: many crops are nearly black.
+        centre, axes, means: what the classes look like, as `familiar.remember` sets them: the mean embedding, (features,), directions in
+            which crops of one class differ, (features, axes), and where each class lies along these, (classes, axes); zeros before.
     """
+
+    centre: Tensor
+    axes: Tensor
+    means: Tensor
 
     def __init__(self, cfg: ClassifierParams, classes: int) -> None:
         super().__init__()
@@ -28,6 +36,9 @@ class Classifier(nn.Module):
         load_pretrained(self.net, cfg.weights, cfg.backbone, new=[self.head_name.removeprefix("net.")])
         freeze_blocks(self.net, cfg.frozen_blocks, "classifier.frozen_blocks")
         self.contrast = cfg.contrast
+        axes = min(AXES, self.features)
+        for name, shape in (("centre", (self.features,)), ("axes", (self.features, axes)), ("means", (classes, axes))):
+            self.register_buffer(name, torch.zeros(shape))
 
     @property
     def head_name(self) -> str:
@@ -35,12 +46,25 @@ class Classifier(nn.Module):
         last = self.net.get_classifier()
         return next(f"net.{name}" for name, module in self.net.named_modules() if module is last)
 
+    @property
+    def features(self) -> int:
+        """Length of an embedding."""
+        return int(self.net.head_hidden_size)
+
     def forward(self, crops: Tensor) -> Tensor:
         """Map (crops, 3, size, size) in [0, 1] to logits (crops, classes + 1)."""
+        logits: Tensor = self.net(self._lit(crops))
+        return logits
+
+    def embed(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Map crops to logits as `forward` does, and to the embeddings that these are made of, (crops, features)."""
+        features = self.net.forward_head(self.net.forward_features(self._lit(crops)), pre_logits=True)
+        return self.net.get_classifier()(features), features
+
+    def _lit(self, crops: Tensor) -> Tensor:
         mean = crops.mean(dim=(1, 2, 3), keepdim=True) if self.contrast else 0.5
         deviation = crops.std(dim=(1, 2, 3), keepdim=True) + 0.02 if self.contrast else 1.0
-        logits: Tensor = self.net((crops - mean) / deviation * 0.5 if self.contrast else (crops - mean) * 2)
-        return logits
+        return (crops - mean) / deviation * 0.5 if self.contrast else (crops - mean) * 2
 
 
 def cut(image: NDArray[np.uint8], xyxy: ArrayLike, margin: float, size_px: int) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from signloop.core import tables
 from signloop.core.boxes import Boxes
 from signloop.core.errors import ConfigError
 from signloop.core.files import write_json
+from signloop.core.params import Classifier as ClassifierParams
 from signloop.core.params import Detector, Params
 from signloop.core.taxonomy import Taxonomy
 from signloop.frames.images import read_image
@@ -35,6 +36,7 @@ from signloop.models.datasets import (
     frame_truths,
 )
 from signloop.models.detector import NETWORKS, build_detector, detect
+from signloop.models.familiar import remember
 from signloop.models.fit import History, Progress, fit, seed_everything
 from signloop.models.mistakes import save_mistakes
 from signloop.models.runtime import fast_detector
@@ -127,6 +129,7 @@ def learn_classifier(truth: Path, params: Params, out: Path, mistakes: Path, pro
     if history is None:  # the first process writes
         return {}
     network.eval()
+    _remember(network, training, taxonomy, cfg)
     write_network(out, "classifier", network, {"params": cfg.model_dump(), "taxonomy": taxonomy.card()})
     return _report_classifier(network.cpu(), views, validation, taxonomy, history, out)
 
@@ -166,6 +169,16 @@ def _evenly(frames: list[FrameTruth], most: int) -> list[FrameTruth]:
 def view(crops: CropTruth, item: int, margin: float, size_px: int) -> Image:
     """Return what the classifier sees of a labelled crop, not augmented, uint8 (size, size, 3)."""
     return cut(crops.images[item], crops.box(item), margin, size_px)
+
+
+def _remember(network: Classifier, crops: CropTruth, taxonomy: Taxonomy, cfg: ClassifierParams) -> None:
+    """Show a trained network what each class looks like: all its training crops, and those that are made of others by mirroring."""
+    views = [view(crops, i, cfg.margin, cfg.size_px) for i in range(len(crops))]
+    mirrors = {i: taxonomy.index_of[c.mirror] for i, c in enumerate(taxonomy.classes) if c.mirror is not None and cfg.mirror}
+    mirrored = [i for i, label in enumerate(crops.labels) if int(label) in mirrors]
+    labels = [*crops.labels.tolist(), *(mirrors[int(crops.labels[i])] for i in mirrored)]
+    views += [np.ascontiguousarray(views[i][:, ::-1]) for i in mirrored]
+    remember(network, np.stack(views), labels, _device(network))
 
 
 def _device(network: nn.Module) -> torch.device:

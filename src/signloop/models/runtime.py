@@ -13,9 +13,11 @@ from signloop.core.boxes import Boxes
 from signloop.core.params import Detector, Precision
 from signloop.core.taxonomy import Taxonomy
 from signloop.models.bundle import Bundle
-from signloop.models.classifier import cut, logits, probabilities
+from signloop.models.classifier import cut, probabilities
 from signloop.models.detector import detect
+from signloop.models.familiar import Observer, observe
 
+NEVER = -50.0  # logarithm of the odds of what does not happen
 MIN_PX = 64  # the smallest picture that a network is compiled for
 
 
@@ -92,17 +94,17 @@ class CompiledNetwork:
         return tuple(torch.from_numpy(np.array(found[i], np.float32)) for i in range(len(found)))
 
 
-class _CompiledClassifier(nn.Module):
-    """The classifier with its network in OpenVINO."""
+class _CompiledObserver(nn.Module):
+    """A classifier that looks at crops in OpenVINO."""
 
-    def __init__(self, classifier: nn.Module, precision: str) -> None:
+    def __init__(self, observer: Observer, precision: str) -> None:
         super().__init__()
-        self.net = classifier.net
-        self.run = CompiledNetwork(classifier, precision)
+        self.classifier = observer.classifier
+        self.run = CompiledNetwork(observer, precision)
 
-    def forward(self, crops: Tensor) -> Tensor:
-        """Map (crops, 3, size, size) in [0, 1] to logits."""
-        return self.run(crops)[0]
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        """Map (crops, 3, size, size) in [0, 1] to logits and distances."""
+        return self.run(crops)
 
 
 class Runtime:
@@ -124,14 +126,14 @@ class Runtime:
         self.taxonomy: Taxonomy = bundle.taxonomy
         self.model_id: str = bundle.model_id
         self.reduced = precision == "bf16" or (precision == "auto" and has_bf16(device))
-        self.classifier: nn.Module = bundle.classifier.eval()
+        self.observer: nn.Module = Observer(bundle.classifier).eval()
         word = "bf16" if self.reduced else "f32"
         self.detector = fast_detector(bundle.detector, bundle.detector_params, device, word)
         if isinstance(self.detector, _Compiled):
-            self.classifier = _CompiledClassifier(self.classifier, word)
+            self.observer = _CompiledObserver(Observer(bundle.classifier).eval(), word)
             self.backend = f"OpenVINO {word}"
         else:
-            self.classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.observer.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.backend = f"PyTorch {word} on {device.type}"
 
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Boxes]:
@@ -144,16 +146,23 @@ class Runtime:
         params = self.bundle.classifier_params
         return cut(image, xyxy, params.margin, params.size_px)
 
-    def logits(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Return the raw outputs for crops from `cut`, (crops, classes + 1); no crops give (0, classes + 1)."""
+    def observe(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], ...]:
+        """Return logits, (crops, classes + 1), and distances to the classes, (crops, classes), of crops from `cut`; none give no rows."""
         size = self.bundle.classifier_params.size_px
         stack = np.stack(crops) if len(crops) else np.zeros((0, size, size, 3), np.uint8)
         with self._arithmetic():
-            return logits(self.classifier, stack, self.device, batch=64)
+            return observe(self.observer, stack, self.device)
 
-    def classify(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Return calibrated probabilities of crops from `cut`, (crops, classes + 1); the last column is "not an object"."""
-        return probabilities(self.logits(crops), self.bundle.temperature)
+    def classify(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what is to be thought of crops from `cut`.
+
+        Calibrated probabilities, (crops, classes + 1), the last column for "not an object"; and, were a crop called a class, the logarithm
+        of the odds that it shows an object of another kind, (crops, classes). A bundle without familiarity finds nothing strange.
+        """
+        raw, distances = self.observe(crops)
+        familiarity = self.bundle.familiarity
+        strange = np.full_like(distances, NEVER) if familiarity is None else familiarity.odds(distances)
+        return probabilities(raw, self.bundle.temperature), strange
 
     def _arithmetic(self) -> torch.autocast:
         """Reduced precision for what PyTorch runs; OpenVINO has its own."""

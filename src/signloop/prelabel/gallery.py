@@ -12,7 +12,7 @@ from signloop.prelabel.proposal import Image, Runtime
 from signloop.prelabel.track import Track
 from signloop.prelabel.vote import Vote, trust, vote
 
-Decide = Callable[[NDArray[np.float32], NDArray[np.float64]], Vote]
+Decide = Callable[[NDArray[np.float32], NDArray[np.float64], NDArray[np.float32]], Vote]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Gallery:
     Args:
         runtime: cuts and names crops.
         crops_per_sign: most crops that vote for one sign.
-        decide: makes one vote of the opinions of a sign's crops, in order of time, and of the trust in each.
+        decide: makes one vote of the opinions of a sign's crops, in order of time, of the trust in each, and of how strange each is.
 
     Attributes:
         votes: sign number -> vote.
@@ -83,11 +83,11 @@ class Gallery:
         voters = [number for number in ended if number in kept]
         if not voters:
             return
-        probs = self._runtime.classify([crop.view for number in voters for crop in crops[number]])
+        probs, strange = self._runtime.classify([crop.view for number in voters for crop in crops[number]])
         start = 0
         for number in voters:
             end = start + len(crops[number])
-            result = self._decide(probs[start:end], np.array([crop.trust for crop in crops[number]]))
+            result = self._decide(probs[start:end], np.array([crop.trust for crop in crops[number]]), strange[start:end])
             self.votes[number] = result
             if result.contrary is not None:
                 self.contrary[number] = crops[number][result.contrary].index

@@ -27,7 +27,7 @@ NO_CLASS = -1
 
 def name_boxes(runtime: Runtime, image: NDArray[np.uint8], boxes: Boxes) -> NamedBoxes:
     """Classify every box of a picture on its own; "not an object" is class -1."""
-    probs = runtime.classify([runtime.cut(image, box) for box in boxes.xyxy])
+    probs, _ = runtime.classify([runtime.cut(image, box) for box in boxes.xyxy])
     return boxes, np.array([*runtime.taxonomy.ids, NO_CLASS])[probs.argmax(axis=1)]
 
 
@@ -101,7 +101,7 @@ def predict_crops(runtime: Runtime, folder: Path, paths: Sequence[str], progress
             image = read_image(folder / path)
             shrinks = max(image.shape[:2]) > size
             views.append(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
-        parts.append(runtime.classify(views))
+        parts.append(runtime.classify(views)[0])
     progress("crops", len(paths), len(paths))
     return np.concatenate(parts)
 

@@ -14,6 +14,7 @@ from signloop.prelabel.track import Track
 from signloop.prelabel.vote import Vote
 
 Image = NDArray[np.uint8]
+Opinions = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class Runtime(Protocol):
@@ -33,8 +34,12 @@ class Runtime(Protocol):
     def cut(self, image: Image, xyxy: ArrayLike) -> Image:
         """Return what the classifier sees of one box."""
 
-    def classify(self, crops: Sequence[Image]) -> NDArray[np.float32]:
-        """Return calibrated probabilities of crops from `cut`, (crops, classes + 1); the last column is "not an object"."""
+    def classify(self, crops: Sequence[Image]) -> Opinions:
+        """Return what `vote` is asked about crops from `cut`.
+
+        Calibrated probabilities, (crops, classes + 1), the last column for "not an object"; and, were a crop called a class, the logarithm
+        of the odds that it shows an object of another kind, (crops, classes).
+        """
 
 
 @dataclass(frozen=True, eq=False)

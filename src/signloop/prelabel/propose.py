@@ -21,8 +21,8 @@ def propose(frames: Iterable[Frame], runtime: Runtime, params: Prelabel, recordi
         recording: of kind "stills", each box is a sign of its own; otherwise boxes are joined over time.
 
     Returns:
-        Boxes and signs, numbered in the order in which they appear. A sign that the crops call "not an object" has no class, and is
-        left out if they are as sure of it as `params.nothing`. No frames give an empty proposal.
+        Boxes and signs, numbered in the order in which they appear. A sign that looks like no class has none; one that the crops call
+        "not an object" neither, and is left out if they are as sure of it as `params.nothing`. No frames give an empty proposal.
 
     Raises:
         DataError: whatever reading `frames` raises.
@@ -38,7 +38,7 @@ def propose(frames: Iterable[Frame], runtime: Runtime, params: Prelabel, recordi
     tracks = follower.finish()
     gallery.settle(follower.live, follower.kept)
     named = [(track, gallery.votes[track.number]) for track in tracks]
-    named = [(track, vote) for track, vote in named if vote.class_index is not None or vote.confidence < params.nothing]
+    named = [(track, vote) for track, vote in named if vote.class_index is not None or vote.nothing < params.nothing]
     return to_proposal(named, gallery.contrary, looked, recording, runtime)
 
 

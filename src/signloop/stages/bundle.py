@@ -1,27 +1,32 @@
 """Stage: both networks and data/truth in, data/candidate out: one bundle with calibration and hashes."""
 
+from dataclasses import asdict
+
 import numpy as np
 
 from signloop.core.params import Params
 from signloop.models.bundle import pick_device, read_classifier, write_bundle
-from signloop.models.classifier import logits
 from signloop.models.datasets import crop_truths
+from signloop.models.familiar import Observer, observe
 from signloop.models.learn import view
-from signloop.prelabel.calibrate import fit_temperature
+from signloop.prelabel.calibrate import fit_familiarity, fit_temperature
 from signloop.stages._edge import Project, log, run_stage
 
 
 def act(project: Project, params: Params) -> None:
-    """Fit the temperature on validation crops and join both networks."""
+    """Fit temperature and familiarity on validation crops and join both networks."""
     models, truth = project.data / "models", project.data / "truth"
     network, cfg, taxonomy = read_classifier(models / "classifier")
     crops = crop_truths([truth, project.mistakes], taxonomy, "val")
-    temperature = 1.0
+    temperature, familiarity = 1.0, None
     if len(crops):
         device = pick_device(params.trainer.accelerator)
         views = np.stack([view(crops, i, cfg.margin, cfg.size_px) for i in range(len(crops))])
-        temperature = fit_temperature(logits(network.to(device), views, device), crops.labels)
-    calibration = {"temperature": round(temperature, 6), "crops": len(crops)}
+        raw, distances = observe(Observer(network).to(device), views, device)
+        temperature = fit_temperature(raw, crops.labels)
+        familiarity = fit_familiarity(distances, crops.labels, crops.tracks, params.prelabel.strange)
+    found = {} if familiarity is None else {"familiarity": asdict(familiarity)}
+    calibration = {"temperature": round(temperature, 6), "crops": len(crops), **found}
     model_id = write_bundle(models / "detector", models / "classifier", calibration, project.data / "candidate")
     log.info("bundle %s, temperature %.3f from %d validation crops", model_id, temperature, len(crops))
 

@@ -23,12 +23,15 @@ from signloop.frames.images import read_image
 from signloop.measure.detection import AP50, AP75, precision_by_threshold, resampled_precision
 from signloop.measure.matching import Matches, match
 from signloop.models.bundle import pick_device, read_classifier, read_detector
-from signloop.models.classifier import logits
+from signloop.models.classifier import probabilities
 from signloop.models.datasets import CropTruth, crop_truths, frame_truths
 from signloop.models.detector import detect
+from signloop.models.familiar import Observer, observe
 from signloop.models.learn import LEARN, as_truth, view
 from signloop.models.runtime import fast_detector
+from signloop.prelabel.calibrate import fit_familiarity
 from signloop.prelabel.predict import Progress
+from signloop.prelabel.vote import vote
 from signloop.registry import runs
 from signloop.stages import _edge
 from signloop.studies.cycles import BUDGET, Bench, assembled, claim
@@ -40,7 +43,10 @@ SAMPLES = 2000
 HELD = ("val", "test")
 STRANGE = slice(3, None, 9)  # of the classes in their order: some of each kind, whatever the taxonomy
 LEARNT_AS = {"detector": "detector", "classifier": "classifier", "open-set": "classifier"}
-OF_NOTHING = {"classifier": "mistakes seen through", "open-set": "strangers not named"}
+SHARES = {  # what being right is called, on what is of a class and on what is of none
+    "classifier": ("top1", "mistakes seen through"),
+    "open-set": ("signs rightly named", "strangers not named"),
+}
 COLUMNS = ("network", "choice", "overrides", "measure", "base", "value", "gain", "low", "high", "minutes", "base_minutes")
 
 
@@ -88,6 +94,7 @@ CHOICES = (
     Choice("classifier", "nothing is mirrored", ("classifier.mirror=0.0",)),
     Choice("classifier", "last weights, not averaged ones", ("classifier.ema=0.0",)),
     Choice("open-set", BASE),
+    Choice("open-set", "what is far from its class is named, too", ("prelabel.strange=0.0",)),
     Choice("open-set", "no centres of other crops", ("classifier.hybrid_share=0.0",)),
     Choice("open-set", "the detector's mistakes are not shown", ("data.mistakes_per_frame=0",)),
 )  # fmt: skip
@@ -186,26 +193,41 @@ def _look_at_crops(home: Path, params: Params, truth: Path, mistakes: Path) -> d
 
 
 def _look_at_strangers(home: Path, params: Params, truth: Path, _: Path) -> dict[str, Any]:
-    """Name held out crops of the classes that were learnt and, as what should be named nothing, all crops of the `STRANGE` ones."""
+    """Name held out objects of the classes that were learnt and, as what should be named nothing, all of the `STRANGE` ones."""
     right, tracks, nothing = [], [], []
+    validation, _logits, distances = _observed(home, params, home / "truth", "val")
+    familiarity = fit_familiarity(distances, validation.labels, validation.tracks, params.prelabel.strange)
     for split in ("train", *HELD):
-        crops, answers, none = _answers(home, params, truth, split)
+        crops, raw, distances = _observed(home, params, truth, split)
+        none, probs = distances.shape[1], probabilities(raw, 1.0)
         strange = np.isin(crops.labels, np.arange(none)[STRANGE])
-        asked = strange | (split in HELD)
-        right += (answers == np.where(strange, none, crops.labels))[asked].tolist()
-        tracks += np.array(crops.tracks, np.str_)[asked].tolist()
-        nothing += strange[asked].tolist()
+        of = np.array(crops.tracks, np.str_)
+        for track in np.unique(of[strange | (split in HELD)]):
+            mine = np.flatnonzero(of == track)
+            odds = None if familiarity is None else familiarity.odds(distances[mine])
+            said = vote(probs[mine], np.ones(len(mine)), odds).class_index
+            is_strange, label = bool(strange[mine[0]]), int(crops.labels[mine[0]])
+            right.append((none if said is None else said) == (none if is_strange else label))
+            tracks.append(str(track))
+            nothing.append(is_strange)
     return {"right": right, "tracks": tracks, "nothing": nothing}
 
 
 def _answers(home: Path, params: Params, folder: Path, split: str) -> tuple[CropTruth, NDArray[np.int64], int]:
     """Return the crops of a split, the output that wins for each, (crops,), and which output is "not an object"."""
+    crops, raw, distances = _observed(home, params, folder, split)
+    return crops, raw.argmax(axis=1), distances.shape[1]
+
+
+def _observed(home: Path, params: Params, folder: Path, split: str) -> tuple[CropTruth, NDArray[np.float32], NDArray[np.float32]]:
+    """Return the crops of a split, logits of each, and its distances to the classes."""
     network, cfg, taxonomy = read_classifier(home)
     device = pick_device(params.trainer.accelerator)
     crops = crop_truths([folder], taxonomy, split)
     views = [view(crops, i, cfg.margin, cfg.size_px) for i in range(len(crops))]
-    answers = logits(network.to(device), np.stack(views), device).argmax(axis=1) if views else np.zeros(0, np.int64)
-    return crops, answers, len(taxonomy)
+    stack = np.stack(views) if views else np.zeros((0, cfg.size_px, cfg.size_px, 3), np.uint8)
+    raw, distances = observe(Observer(network).to(device), stack, device)
+    return crops, raw, distances
 
 
 LOOK = {"detector": _look_at_stills, "classifier": _look_at_crops, "open-set": _look_at_strangers}
@@ -217,10 +239,8 @@ def _held(truth: Path) -> list[Any]:
 
 
 def _compare(choice: Choice, base: Mapping[str, Any], found: Mapping[str, Any], truth: Path) -> list[dict[str, Any]]:
-    if choice.network == "detector":
-        measured = _gains_in_boxes(base, found, truth)
-    else:
-        measured = _gains_in_crops(base, found, OF_NOTHING[choice.network])
+    names = SHARES.get(choice.network)
+    measured = _gains_in_boxes(base, found, truth) if names is None else _gains_in_crops(base, found, names)
     return [
         {
             "network": choice.network,
@@ -257,11 +277,11 @@ def _match(real: Mapping[str, Any], boxes: Sequence[Sequence[Sequence[float]]]) 
     return match(real, {name: Boxes(rows[:, :4], rows[:, 4]) for name, rows in zip(real, values, strict=True)})
 
 
-def _gains_in_crops(base: Mapping[str, Any], found: Mapping[str, Any], of_nothing: str) -> dict[str, tuple[float, Interval]]:
-    """Compare two classifiers on the same crops, of tracks drawn with replacement; `of_nothing` is what to call being right on nothing."""
+def _gains_in_crops(base: Mapping[str, Any], found: Mapping[str, Any], names: tuple[str, str]) -> dict[str, tuple[float, Interval]]:
+    """Compare two classifiers on the same crops, of tracks drawn with replacement; `names` are as in `SHARES`."""
     out = {}
     nothing = np.array(base["nothing"], bool)
-    for name, kind in (("top1", ~nothing), (of_nothing, nothing)):
+    for name, kind in zip(names, (~nothing, nothing), strict=True):
         if not kind.any():
             continue
         of = np.unique(np.array(base["tracks"])[kind], return_inverse=True)[1]

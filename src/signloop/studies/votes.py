@@ -25,38 +25,39 @@ from signloop.prelabel.vote import Vote, vote
 
 Probs = NDArray[np.float32]
 Weights = NDArray[np.float64]
+Way = Callable[[Probs, Weights, Probs], Vote]
 OWN = "Signloop's vote"
 
 
-def _alone(choose: Callable[[Weights], int]) -> Callable[[Probs, Weights], Vote]:
+def _alone(choose: Callable[[Weights], int]) -> Way:
     """Ask one crop only."""
 
-    def decide(probs: Probs, weights: Weights) -> Vote:
+    def decide(probs: Probs, weights: Weights, strange: Probs) -> Vote:
         at = choose(weights)
-        return vote(probs[at : at + 1], np.ones(1))
+        return vote(probs[at : at + 1], np.ones(1), strange[at : at + 1])
 
     return decide
 
 
-def _majority(probs: Probs, weights: Weights) -> Vote:
+def _majority(probs: Probs, weights: Weights, strange: Probs) -> Vote:
     """Give each crop one voice for its likeliest class; of classes with as many voices the one with more trust wins."""
     answers = probs.argmax(axis=1)
     voices = np.bincount(answers, 1 + weights / (1 + weights.sum()), minlength=probs.shape[1])
-    return vote((voices / voices.sum())[None], np.ones(1))
+    return vote((voices / voices.sum())[None], np.ones(1), strange.mean(axis=0, keepdims=True))
 
 
-def _mean(probs: Probs, weights: Weights) -> Vote:
+def _mean(probs: Probs, weights: Weights, strange: Probs) -> Vote:
     """Take the mean of the probabilities, each crop alike."""
-    return vote(probs.mean(axis=0, keepdims=True), np.ones(1))
+    return vote(probs.mean(axis=0, keepdims=True), np.ones(1), strange.mean(axis=0, keepdims=True))
 
 
-WAYS: dict[str, Callable[[Probs, Weights], Vote]] = {
+WAYS: dict[str, Way] = {
     OWN: vote,
     "last of the kept crops": _alone(lambda weights: len(weights) - 1),
     "most trusted crop": _alone(lambda weights: int(np.argmax(weights))),
     "majority": _majority,
     "mean of probabilities": _mean,
-    "all crops trusted alike": lambda probs, weights: vote(probs, np.ones(len(weights))),
+    "all crops trusted alike": lambda probs, weights, strange: vote(probs, np.ones(len(weights)), strange),
 }
 
 
@@ -98,12 +99,12 @@ def compare(
     signs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     for number, video in enumerate(truth.videos, start=1):
         boxes = {int(f["frame_index"]): f["boxes"] for f in predictions["frames"] if f["video"] == video.file_name}
-        for entry, probs, weights in _opinions(runtime, folder / video.file_name, video.fps, boxes, params):
-            first = vote(probs, weights)
-            if first.class_index is None and first.confidence >= params.nothing:
+        for entry, heard in _opinions(runtime, folder / video.file_name, video.fps, boxes, params):
+            first = vote(*heard)
+            if first.class_index is None and first.nothing >= params.nothing:
                 continue
             for way, decide in WAYS.items():
-                found = decide(probs, weights).class_index
+                found = decide(*heard).class_index
                 class_id = None if found is None else runtime.taxonomy.ids[found]
                 signs[way].append({"video": video.file_name, "class_id": class_id, "confidence": 1.0, "boxes": entry})
         progress("recordings", number, len(truth.videos))
@@ -116,13 +117,13 @@ def compare(
 
 def _opinions(
     runtime: Runtime, path: Path, fps: float, boxes: Mapping[int, Any], params: Prelabel
-) -> list[tuple[list[list[float]], Probs, Weights]]:
+) -> list[tuple[list[list[float]], tuple[Probs, Weights, Probs]]]:
     """Return, for each sign of a recording, its boxes and what its crops say."""
-    heard: list[tuple[Probs, Weights]] = []
+    heard: list[tuple[Probs, Weights, Probs]] = []
 
-    def listen(probs: Probs, weights: Weights) -> Vote:
-        heard.append((probs, weights))
-        return vote(probs, weights)
+    def listen(probs: Probs, weights: Weights, strange: Probs) -> Vote:
+        heard.append((probs, weights, strange))
+        return vote(probs, weights, strange)
 
     recording = open_recording(path, fps)
     tracker, gallery = Tracker(params, recording.width, recording.height), Gallery(runtime, params.crops_per_sign, listen)
@@ -135,9 +136,9 @@ def _opinions(
     tracks = {track.number: track for track in tracker.finish()}
     gallery.settle(tracker.live, tracker.kept)
     out = []
-    for number, (probs, weights) in zip(gallery.votes, heard, strict=True):
+    for number, opinions in zip(gallery.votes, heard, strict=True):
         track = tracks[number]
-        out.append(([[int(i), *xyxy] for i, xyxy in zip(track.indices, track.xyxy.tolist(), strict=True)], probs, weights))
+        out.append(([[int(i), *xyxy] for i, xyxy in zip(track.indices, track.xyxy.tolist(), strict=True)], opinions))
     return out
 
 
