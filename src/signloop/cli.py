@@ -461,6 +461,9 @@ def bench_ablations(
     data: RoadData,
     folder: Annotated[Path, typer.Option("--out", help="Gets a folder per training; what is finished there is not done again.")],
     seed: Annotated[int, typer.Option(min=0, help="Of all trainings.")] = 0,
+    network: Annotated[
+        list[str] | None, typer.Option(help="detector, classifier or open-set only; may be given again. Default: all.")
+    ] = None,
     table_file: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file too.")] = None,
 ) -> None:
     """Train on real stills and crops with and without each choice of experiment=roads, for little and equal time; hours."""
@@ -469,7 +472,8 @@ def bench_ablations(
 
     project = find_project()
     bench = _bench(project, data, folder)
-    rows = ablations.run(bench, ablations.CHOICES, seed, Store(project.mlflow_uri, project.artifact_root), progress)
+    choices = ablations.of_networks(network or list(ablations.LEARNT_AS))
+    rows = ablations.run(bench, choices, seed, Store(project.mlflow_uri, project.artifact_root), progress)
     if table_file is not None:
         write_csv(table_file, ablations.COLUMNS, rows)
     table = Table("network", "choice", "measure", "value", "gain", "95 % interval", "minutes")

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from signloop.core import tables
+from signloop.core.errors import ConfigError
 from signloop.core.params import Params
 from signloop.models.datasets import CropTruth, crop_truths
 from signloop.registry import runs, store
@@ -54,6 +55,15 @@ def test_gains_are_paired_by_track() -> None:
     assert (before, gain.value, gain.low, gain.high) == (1, -1, -1, -1)
 
 
+def test_choices_of_some_networks_come_with_the_detector_whose_mistakes_they_see() -> None:
+    assert ablations.of_networks(list(ablations.LEARNT_AS)) == list(CHOICES)
+    few = ablations.of_networks(["open-set"])
+    assert few[0] == Choice("detector", BASE)
+    assert few[1:] == [choice for choice in CHOICES if choice.network == "open-set"]
+    with pytest.raises(ConfigError, match=r"no choices of this network \(--network\); expected .*open-set.*found \['sign'\]"):
+        ablations.of_networks(["sign"])
+
+
 def test_without_a_mistake_only_the_signs_are_compared() -> None:
     base = {"right": [1, 0], "tracks": list("ab"), "nothing": [False] * 2}
     assert list(ablations._gains_in_crops(base, {**base, "right": [1, 1]}, ("top1", "mistakes"))) == ["top1"]
@@ -84,10 +94,10 @@ def test_strange_classes_are_asked_about_and_not_learnt(tmp_path: Path, monkeypa
         return crops, raw, distances
 
     monkeypatch.setattr(ablations, "_observed", always_the_first)
-    seen = ablations._look_at_strangers(tmp_path, params, truth, tmp_path)
+    strict = params.model_copy(update={"prelabel": params.prelabel.model_copy(update={"strange": 0.01})})
+    seen = ablations._look_at_strangers(tmp_path, strict, truth, tmp_path)
     assert all(right for right, strange in zip(seen["right"], seen["nothing"], strict=True) if strange)
-    all_named = params.model_copy(update={"prelabel": params.prelabel.model_copy(update={"strange": 0})})
-    found = ablations._look_at_strangers(tmp_path, all_named, truth, tmp_path)
+    found = ablations._look_at_strangers(tmp_path, params, truth, tmp_path)
     assert dict(zip(found["tracks"], zip(found["right"], found["nothing"], strict=True), strict=True)) == {
         "train-3": (False, True),
         "val-0": (True, False),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from signloop.core import tables
 from signloop.core.bounds import Interval, paired_bootstrap, percentiles, resample
 from signloop.core.boxes import Boxes
+from signloop.core.errors import ConfigError
 from signloop.core.files import read_json, sha256_json, write_json
 from signloop.core.params import Params, parse
 from signloop.core.taxonomy import Taxonomy
@@ -94,10 +95,22 @@ CHOICES = (
     Choice("classifier", "nothing is mirrored", ("classifier.mirror=0.0",)),
     Choice("classifier", "last weights, not averaged ones", ("classifier.ema=0.0",)),
     Choice("open-set", BASE),
-    Choice("open-set", "what is far from its class is named, too", ("prelabel.strange=0.0",)),
+    Choice("open-set", "what is far from its class has none", ("prelabel.strange=0.01",)),
     Choice("open-set", "no centres of other crops", ("classifier.hybrid_share=0.0",)),
     Choice("open-set", "the detector's mistakes are not shown", ("data.mistakes_per_frame=0",)),
 )  # fmt: skip
+
+
+def of_networks(networks: Sequence[str]) -> list[Choice]:
+    """Return the choices of some networks, and first the detector whose mistakes the others are shown.
+
+    Raises:
+        ConfigError: a name is none of theirs.
+    """
+    unknown = sorted(set(networks) - LEARNT_AS.keys())
+    if unknown:
+        raise ConfigError("there are no choices of this network", where="--network", expected=list(LEARNT_AS), found=unknown)
+    return [choice for choice in CHOICES if choice.network in networks or choice == CHOICES[0]]
 
 
 def run(bench: Bench, choices: Sequence[Choice], seed: int, store: Store, progress: Progress) -> list[dict[str, Any]]:
