@@ -352,7 +352,8 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
 
     No one has crops of all kinds of objects that are none of the classes, but they can be made: the centre of an object of one group in
     one of another is "not an object" here (outliers that are shown, Hendrycks et al. 2019; made by mixing, Yun et al. 2019). As many
-    crops get a centre of their own class and stay what they are, so that it is not the seam that tells.
+    crops get their own centre from another view and stay what they are, so that it is not the seam that tells. It is never that of
+    another object of the class: two 3 that lie on each other are an 8.
 
     Raises:
         DataError: no crop of any class.
@@ -369,8 +370,8 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
         self.sums = np.cumsum(weights)
         group = np.array([*(c.group for c in taxonomy.classes), ""])[crops.labels]
         known = crops.labels < len(taxonomy)
-        self.alike = {int(label): _among(weights, crops.labels == label) for label in np.unique(crops.labels[known])}
-        self.unlike = {label: _among(weights, known & (group != taxonomy.classes[label].group)) for label in self.alike}
+        present = np.unique(crops.labels[known]).tolist()
+        self.unlike = {label: _among(weights, known & (group != taxonomy.classes[label].group)) for label in present}
         self.light = A.Compose(
             [
                 *_light(cfg.exposure),
@@ -396,7 +397,7 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
         pick = _draw(self.sums, rng)
         crop, label = self._view(pick, rng), int(self.crops.labels[pick])
         if label != self.nothing and rng.random() < self.cfg.hybrid_share:
-            crop, label = self._hybrid(crop, label, rng)
+            crop, label = self._hybrid(crop, pick, rng)
         if label in self.mirrors and rng.random() < self.cfg.mirror:
             crop, label = np.ascontiguousarray(crop[:, ::-1]), self.mirrors[label]
         self.light.set_random_seed(int(rng.integers(2**31)))
@@ -408,16 +409,17 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
         box = np.array([x1, y1, x2, y2]) + rng.uniform(-self.cfg.shift, self.cfg.shift, 4) * sides
         return cut(self.crops.images[pick], box, self.cfg.margin, self.cfg.size_px)
 
-    def _hybrid(self, crop: Image, label: int, rng: np.random.Generator) -> tuple[Image, int]:
-        """Give a crop another centre; returns what it is then. With a single group there is no centre that would make it foreign.
+    def _hybrid(self, crop: Image, pick: int, rng: np.random.Generator) -> tuple[Image, int]:
+        """Give a view of a crop another centre; returns what it is then. With a single group there is no centre that would make it foreign.
 
         Where a foreign centre looks much like the own one, the crop stays as it is.
         """
-        is_foreign = rng.random() < 0.5 and len(self.unlike[label][0]) > 0
-        picks, sums = (self.unlike if is_foreign else self.alike)[label]
-        other = self._view(int(picks[_draw(sums, rng)]), rng)
+        label = int(self.crops.labels[pick])
+        picks, sums = self.unlike[label]
+        is_foreign = rng.random() < 0.5 and len(picks) > 0
+        other = self._view(int(picks[_draw(sums, rng)]) if is_foreign else pick, rng)
         radius = rng.uniform(*CENTRE) / (1 + 2 * self.cfg.margin)
-        hybrid = with_centre(crop, other, radius, bool(rng.random() < 0.5))
+        hybrid = with_centre(crop, other, radius, darken=is_foreign and bool(rng.random() < 0.5))
         if not is_foreign:
             return hybrid, label
         change = cv2.absdiff(crop, hybrid).mean() / (np.pi / 4 * radius**2)  # in the centre
