@@ -154,7 +154,7 @@ class Classifier(Group):
         mirror: probability of a mirrored crop, for classes with a mirrored class only.
         balance: 0 samples crops as they are, 1 every class equally.
         negative_share: of the crops, at most those of "not a sign"; what `hybrid_share` makes comes on top.
-        hybrid_share: share of the crops of a class that get another centre: half of them one of their own class, half of them one of
+        hybrid_share: share of the crops of a class that get another centre: half of them their own from another view, half of them one of
             another group, which makes "not a sign" of them.
         crops_per_track: most crops of one physical sign in an epoch.
         exposure, blur: strength of the random changes of light, and share of crops blurred.
@@ -233,7 +233,8 @@ class Prelabel(Group):
         end_share: a sign's first and last box score at least this share of its best one.
         crops_per_sign: most crops of one sign that the classifier sees.
         nothing: confidence in "not an object" from which on a sign is not proposed at all.
-        strange: share of the objects of known class that may be called of no class, so that foreign ones are; 0 names all.
+        strange: share of the validation objects that may be called of no class, so that foreign ones are; 0 calls none so. On recordings
+            that look different from what was learnt, it is many times that share: raise it once some of them are verified.
         precision: 32 or bf16, of the networks; auto takes bf16 where the processor has it.
         batch: frames a detector call.
     """
