@@ -78,6 +78,7 @@ def test_every_wrong_type_is_named_in_full(committed: dict[str, Any]) -> None:
         (("data", "val_share"), 1.2, r"data\.val_share: .*less than or equal to 1"),
         (("data", "test_share"), 0.9, "data: .*val_share and test_share together must not be above 1"),
         (("detector", "rejected_share"), 0.9, "detector: .*background_share and rejected_share together must not be above 1"),
+        (("classifier", "painted_share"), 0.95, "classifier: .*hybrid_share and painted_share together must not be above 1"),
         (("detector", "scale_min"), 3.0, "detector: .*scale_min must not be above scale_max"),
         (("train", "classifier", "steps"), None, r"train\.classifier\.steps: .*integer"),
         (("prelabel", "precision"), "16", r"prelabel\.precision: Input should be 'auto', 'f32' or 'bf16'"),

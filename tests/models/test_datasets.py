@@ -31,7 +31,6 @@ from signloop.models.datasets import (
     frame_truths,
     hide,
     mirrored,
-    with_centre,
 )
 
 NONE = np.empty((0, 4), np.float32)
@@ -310,19 +309,6 @@ def _shape(ring: tuple[int, int, int], centre: tuple[int, int, int]) -> Image:
     return image
 
 
-def test_another_centre_is_as_bright_as_its_surroundings_and_has_a_soft_edge() -> None:
-    bright, dark = _shape((200, 40, 40), (250, 250, 250)), _shape((10, 10, 60), (0, 0, 0))
-    swapped = with_centre(bright, dark, 0.5, darken=False)
-    assert (swapped[:12] == bright[:12]).all()
-    assert swapped[30, 30].tolist() == [0, 0, 0]
-    assert len(np.unique(swapped[30, 30:50, 1])) > 3  # from one to the other in steps
-    assert (with_centre(bright, bright, 0.5, darken=False) == bright).all()
-    assert np.abs(with_centre(bright, bright // 2, 0.5, darken=False).astype(int) - bright).max() <= 3
-    assert (with_centre(bright, dark, 0.0, darken=False)[:20] == bright[:20]).all()
-    darker = with_centre(dark, bright, 0.7, darken=True)
-    assert (darker <= dark).all()
-
-
 def test_an_object_with_the_centre_of_another_group_is_nothing_and_one_with_its_own_stays(fast: Params) -> None:
     """Two classes of one group that differ in the centre, and one of another group."""
     red, green, blue = (200, 40, 40), (40, 180, 40), (40, 40, 200)
@@ -334,13 +320,13 @@ def test_an_object_with_the_centre_of_another_group_is_nothing_and_one_with_its_
         object_name="shape",
         classes=tuple(SignClass(id=i, name=f"shape {i}", group="red" if i < 2 else "blue") for i in range(3)),
     )
-    quiet = {"exposure": 0.0, "blur": 0.0, "mirror": 0.0, "shift": 0.0, "hybrid_share": 1.0, "size_px": 60}
+    quiet = {"exposure": 0.0, "blur": 0.0, "mirror": 0.0, "shift": 0.0, "hybrid_share": 1.0, "painted_share": 0.0, "size_px": 60}
     cfg = fast.classifier.model_copy(update=quiet)
     data = ClassificationCrops(crops, cfg, groups, 1, 0)
     rng = np.random.default_rng(0)
     found: Counter[int] = Counter()
     for _ in range(100):
-        image, label = data._hybrid(data._view(0, rng), 0, rng)  # red with a white centre
+        image, label = data._strange(data._view(0, rng), 0, rng)  # red with a white centre
         assert label == 3 or (image == data._view(0, rng)).all()  # its own centre
         found[label] += 1
         middle = image[30, 30].astype(int)
@@ -359,15 +345,36 @@ def test_a_foreign_centre_that_looks_like_the_own_one_changes_nothing(fast: Para
     looks = [_shape((200, 40, 40), (250, 250, 250)), _shape((40, 40, 200), (250, 250, 250))]
     crops = CropTruth(looks, np.full(2, 0.1, np.float32), np.array([0, 1]), ["a", "b"])
     classes = (SignClass(id=0, name="red", group="red"), SignClass(id=1, name="blue", group="blue"))
-    cfg = fast.classifier.model_copy(update={"shift": 0.0, "size_px": 60})
+    cfg = fast.classifier.model_copy(update={"shift": 0.0, "hybrid_share": 1.0, "painted_share": 0.0, "size_px": 60})
     data = ClassificationCrops(crops, cfg, Taxonomy(name="shapes", object_name="shape", classes=classes), 1, 0)
     own = data._view(0, np.random.default_rng(0))
     monkeypatch.setattr(datasets, "CENTRE", (0.3, 0.3))  # only what is white on both
     for i in range(20):
-        image, label = data._hybrid(own, 0, np.random.default_rng(i))
+        image, label = data._strange(own, 0, np.random.default_rng(i))
         assert (label, (image == own).all()) == (0, True)
     monkeypatch.setattr(datasets, "CENTRE", (0.9, 0.9))  # the coloured rings, too
-    assert {data._hybrid(own, 0, np.random.default_rng(i))[1] for i in range(20)} == {0, 2}
+    assert {data._strange(own, 0, np.random.default_rng(i))[1] for i in range(20)} == {0, 2}
+
+
+def test_an_object_in_one_colour_is_nothing_unless_it_was_before(fast: Params) -> None:
+    looks = [_shape((200, 40, 40), (250, 250, 250)), np.full((60, 60, 3), 120, np.uint8)]
+    crops = CropTruth(looks, np.full(2, 0.1, np.float32), np.array([0, 1]), ["a", "b"])
+    classes = (SignClass(id=0, name="red", group="all"), SignClass(id=1, name="bare", group="all"))
+    quiet = {"exposure": 0.0, "blur": 0.0, "mirror": 0.0, "shift": 0.0, "hybrid_share": 0.0, "painted_share": 1.0, "size_px": 60}
+    taxonomy = Taxonomy(name="shapes", object_name="shape", classes=classes)
+    data = ClassificationCrops(crops, fast.classifier.model_copy(update=quiet), taxonomy, 1, 0)
+    rng = np.random.default_rng(0)
+    own = data._view(0, rng)
+    for _ in range(30):
+        image, label = data._strange(own, 0, rng)
+        assert label == 2
+        assert np.ptp(image[30, 30]) >= 90  # white took a colour
+        assert (image[0] == own[0]).all()
+        image, label = data._strange(looks[1], 1, rng)  # nothing is seen on it, in any colour
+        assert (label, (image == looks[1]).all()) == (1, True)
+    some = fast.classifier.model_copy(update={**quiet, "painted_share": 0.3, "hybrid_share": 0.3})
+    drawn = Counter(ClassificationCrops(crops, some, taxonomy, 600, 0)[i][1] for i in range(600))
+    assert drawn[2] == pytest.approx(600 * 0.5 * 0.3, abs=30)  # half of them show class 0; a single group has no foreign centres
 
 
 def _weights(data: ClassificationCrops) -> NDArray[np.float64]:

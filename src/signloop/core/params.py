@@ -153,9 +153,11 @@ class Classifier(Group):
         label_smoothing: of the cross-entropy.
         mirror: probability of a mirrored crop, for classes with a mirrored class only.
         balance: 0 samples crops as they are, 1 every class equally.
-        negative_share: of the crops, at most those of "not a sign"; what `hybrid_share` makes comes on top.
+        negative_share: of the crops, at most those of "not a sign"; what the next two make comes on top.
         hybrid_share: share of the crops of a class that get another centre: half of them their own from another view, half of them one of
             another group, which makes "not a sign" of them.
+        painted_share: share of the crops of a class that are shown in one colour, which makes "not a sign" of them; 0 where objects of a
+            class come in all colours.
         crops_per_track: most crops of one physical sign in an epoch.
         exposure, blur: strength of the random changes of light, and share of crops blurred.
         ema: decay of the averaged weights that are kept; 0 keeps the last ones.
@@ -177,11 +179,18 @@ class Classifier(Group):
     balance: Share
     negative_share: Share
     hybrid_share: Share
+    painted_share: Share
     crops_per_track: Some
     exposure: Share
     blur: Share
     ema: Share
     shift: Share
+
+    @model_validator(mode="after")
+    def _shares_of_one_whole(self) -> Self:
+        if self.hybrid_share + self.painted_share > 1:
+            raise ValueError("hybrid_share and painted_share together must not be above 1")
+        return self
 
 
 class Budget(Group):

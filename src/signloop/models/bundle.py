@@ -31,7 +31,7 @@ M = TypeVar("M", bound=BaseModel)
 FORMAT = 1
 LATER: dict[str, dict[str, Any]] = {  # parameters that cards of older models do not name, and what these were made with
     "detector": {"quality": "centreness", "vote_iou": None, "partial_share": 0.0, "rejected_share": 0.0, "mirror": 0.0},
-    "classifier": {"frozen_blocks": 0, "hybrid_share": 0.0},
+    "classifier": {"frozen_blocks": 0, "hybrid_share": 0.0, "painted_share": 0.0},
 }
 ADDED = ("centre", "axes", "means")  # tensors that older weights lack: such a classifier knows no class by its looks
 NETWORK_FILES = ("detector.safetensors", "detector.json", "classifier.safetensors", "classifier.json")

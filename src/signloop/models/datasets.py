@@ -26,6 +26,7 @@ from signloop.core.taxonomy import Taxonomy
 from signloop.frames.images import read_image
 from signloop.models.classifier import cut
 from signloop.models.detector import to_tensor
+from signloop.models.strangers import CENTRE, PAINTED, any_colour, is_another, painted, with_centre
 
 Image = NDArray[np.uint8]
 MIN_VISIBLE = 0.5  # a box of which less is left by a crop is hidden, not learnt
@@ -33,9 +34,6 @@ KNOWN_AROUND = 0.5  # of a box's longer side: so much beside a verified box is k
 GREY = 128  # what a crop shows outside of the frame
 CACHED_BYTES = 1_000_000_000  # of decoded frames, kept by each process that reads them: a few hundred stills
 EPSILON = 1e-9  # instead of 0 below a fraction
-CENTRE = (0.4, 0.7)  # of half a box's side: radius of a centre that is put into another object
-CHANGED = 0.4  # of a crop's standard deviation: mean change of its centre from which on it is another object
-SOFT = 0.2  # of half a crop's side: width of its edge
 MIN_SIDE_PX = 5.0  # a smaller box in a scaled crop is hidden, not learnt
 
 
@@ -326,34 +324,15 @@ def crop_truths(folders: Sequence[Path], taxonomy: Taxonomy, split: str, max_px:
     )
 
 
-def with_centre(image: Image, other: Image, radius: float, darken: bool) -> Image:
-    """Put the centre of one crop into another one of the same size, made as bright as that is, with a soft edge.
-
-    Args:
-        image, other: uint8 (size, size, 3).
-        radius: of the centre, as a share of half a side, in [0, 1].
-        darken: keep the darker one of both at each pixel, as if it were drawn on what is there.
-    """
-    size = len(image)
-    away = np.hypot(*(np.mgrid[:size, :size] + 0.5 - size / 2)) / (size / 2)
-    share = np.clip((radius - away) / SOFT + 0.5, 0, 1)[..., None]
-    below, above = image.astype(np.float32), other.astype(np.float32)
-    above = np.minimum(above * (below.mean() + 1) / (above.mean() + 1), 255)
-    if darken:
-        above = np.minimum(above, below)
-    return np.asarray(np.rint(below * (1 - share) + above * share), np.uint8)
-
-
 class ClassificationCrops(Dataset[tuple[Tensor, int]]):
     """Augmented square views of crops; item i is the same in every epoch and process.
 
     Rare classes are drawn more often (`balance`), "not an object" at most as `negative_share`, and one physical sign at most as often
     as `crops_per_track` crops of others. A crop is mirrored only where its class has a mirrored class, whose label it then carries.
 
-    No one has crops of all kinds of objects that are none of the classes, but they can be made: the centre of an object of one group in
-    one of another is "not an object" here (outliers that are shown, Hendrycks et al. 2019; made by mixing, Yun et al. 2019). As many
-    crops get their own centre from another view and stay what they are, so that it is not the seam that tells. It is never that of
-    another object of the class: two 3 that lie on each other are an 8.
+    Some become strangers, objects of no class (`signloop.models.strangers`): the centre of an object of one group in one of another, or an
+    object all in one colour. As many crops as get a foreign centre get their own from another view and stay what they are, so that it is
+    not the seam that tells. It is never that of another object of the class: two 3 that lie on each other are an 8.
 
     Raises:
         DataError: no crop of any class.
@@ -396,8 +375,8 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
         rng = np.random.default_rng((self.seed, item))
         pick = _draw(self.sums, rng)
         crop, label = self._view(pick, rng), int(self.crops.labels[pick])
-        if label != self.nothing and rng.random() < self.cfg.hybrid_share:
-            crop, label = self._hybrid(crop, pick, rng)
+        if label != self.nothing:
+            crop, label = self._strange(crop, pick, rng)
         if label in self.mirrors and rng.random() < self.cfg.mirror:
             crop, label = np.ascontiguousarray(crop[:, ::-1]), self.mirrors[label]
         self.light.set_random_seed(int(rng.integers(2**31)))
@@ -409,18 +388,27 @@ class ClassificationCrops(Dataset[tuple[Tensor, int]]):
         box = np.array([x1, y1, x2, y2]) + rng.uniform(-self.cfg.shift, self.cfg.shift, 4) * sides
         return cut(self.crops.images[pick], box, self.cfg.margin, self.cfg.size_px)
 
-    def _hybrid(self, crop: Image, pick: int, rng: np.random.Generator) -> tuple[Image, int]:
-        """Give a view of a crop another centre; returns what it is then. With a single group there is no centre that would make it foreign.
+    def _strange(self, crop: Image, pick: int, rng: np.random.Generator) -> tuple[Image, int]:
+        """Make a stranger of some views of crops; returns what is seen then, and what it is. What looks much as before stays as it is."""
+        choice = rng.random()
+        if choice < self.cfg.hybrid_share:
+            return self._hybrid(crop, pick, rng)
+        if choice < self.cfg.hybrid_share + self.cfg.painted_share:
+            radius = rng.uniform(*PAINTED) / (1 + 2 * self.cfg.margin)
+            return self._unless_alike(pick, crop, painted(crop, any_colour(rng), radius), radius)
+        return crop, int(self.crops.labels[pick])
 
-        Where a foreign centre looks much like the own one, the crop stays as it is.
-        """
-        label = int(self.crops.labels[pick])
-        picks, sums = self.unlike[label]
+    def _hybrid(self, crop: Image, pick: int, rng: np.random.Generator) -> tuple[Image, int]:
+        """Give a view of a crop another centre: its own or, if there is one, that of another group."""
+        picks, sums = self.unlike[int(self.crops.labels[pick])]
         is_foreign = rng.random() < 0.5 and len(picks) > 0
         other = self._view(int(picks[_draw(sums, rng)]) if is_foreign else pick, rng)
         radius = rng.uniform(*CENTRE) / (1 + 2 * self.cfg.margin)
-        hybrid = with_centre(crop, other, radius, darken=is_foreign and bool(rng.random() < 0.5))
-        if not is_foreign:
-            return hybrid, label
-        change = cv2.absdiff(crop, hybrid).mean() / (np.pi / 4 * radius**2)  # in the centre
-        return (hybrid, self.nothing) if change >= CHANGED * crop.std() > 0 else (crop, label)
+        if is_foreign:
+            return self._unless_alike(pick, crop, with_centre(crop, other, radius, darken=bool(rng.random() < 0.5)), radius)
+        return with_centre(crop, other, radius, darken=False), int(self.crops.labels[pick])
+
+    def _unless_alike(self, pick: int, crop: Image, changed: Image, radius: float) -> tuple[Image, int]:
+        if is_another(crop, changed, radius):
+            return changed, self.nothing
+        return crop, int(self.crops.labels[pick])

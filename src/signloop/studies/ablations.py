@@ -87,6 +87,7 @@ CHOICES = (
     Choice("classifier", BASE),
     Choice("classifier", "the detector's mistakes are not shown", ("data.mistakes_per_frame=0",)),
     Choice("classifier", "no centres of other crops", ("classifier.hybrid_share=0.0",)),
+    Choice("classifier", "nothing in one colour", ("classifier.painted_share=0.0",)),
     Choice("classifier", "three blocks do not learn", ("classifier.frozen_blocks=3",)),
     Choice("classifier", "64 px", ("classifier.size_px=64",)),
     Choice("classifier", "contrast as it is", ("classifier.contrast=false",)),
@@ -97,6 +98,7 @@ CHOICES = (
     Choice("open-set", BASE),
     Choice("open-set", "what is far from its class has none", ("prelabel.strange=0.01",)),
     Choice("open-set", "no centres of other crops", ("classifier.hybrid_share=0.0",)),
+    Choice("open-set", "nothing in one colour", ("classifier.painted_share=0.0",)),
     Choice("open-set", "the detector's mistakes are not shown", ("data.mistakes_per_frame=0",)),
 )  # fmt: skip
 
