@@ -31,7 +31,10 @@ pytestmark = pytest.mark.timeout(600)  # the first test of the story waits for a
 
 ROOT = Path(__file__).parents[1]
 MakeFilms = Callable[..., dict[str, Any]]
-ALL = ["extract", "assemble", "train-detector", "train-classifier", "bundle", "evaluate", "promote", "prelabel", "queue"]
+ALL = [
+    "extract", "assemble", "start-detector", "start-classifier", "train-detector", "train-classifier", "bundle", "evaluate", "promote",
+    "prelabel", "queue",
+]  # fmt: skip
 BUDGET = ["train.detector.steps=20", "train.detector.validate_every=20", "train.classifier.steps=10", "train.classifier.validate_every=10"]
 NETWORKS = ["detector.batch=4", "detector.input_scale=0.5", "detector.max_boxes=3", "detector.min_score=0.01", "classifier.weights=none"]
 PROPOSE_ALL = ["detector.nms_iou=0.3", "prelabel.start_score=0.02", "prelabel.keep_score=0.02", "prelabel.min_boxes=1"]
@@ -221,6 +224,9 @@ def killed(reviewed: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Chec
 def second(killed: Checkout) -> Checkout:
     """The second cycle, up to its champion."""
     killed.notes["second"] = killed.repro("promote")[0]
+    killed.notes["goes on from"] = {
+        name: read_json(killed.data / "models" / name / f"{name}.json")["start"] for name in ("detector", "classifier")
+    }
     killed.notes["second, the rest"] = killed.repro("--dry")[0]
     killed.notes["champions"] = [entry.version for entry in versions.versions(killed.uri) if "champion" in entry.aliases]
     return killed
@@ -288,7 +294,11 @@ def test_straight_after_all_is_up_to_date_but_the_look_at_the_alias(again: Check
 @pytest.mark.parametrize(
     ("file", "runs", "rests"),
     [
-        ("src/signloop/models/fit.py", {"train-detector", "train-classifier", "bundle", "evaluate", "prelabel"}, {"extract", "assemble"}),
+        (
+            "src/signloop/models/fit.py",
+            {"train-detector", "train-classifier", "bundle", "evaluate", "prelabel"},
+            {"extract", "assemble", "start-detector", "start-classifier"},
+        ),
         ("src/signloop/frames/sampling.py", {"extract", "assemble", "evaluate", "prelabel"}, {"train-detector", "train-classifier"}),
         (
             "src/signloop/prelabel/track.py",
@@ -320,7 +330,7 @@ def test_a_parameter_runs_its_stages_and_no_other(again: Checkout) -> None:
     finally:
         (again.root / "params.yaml").write_bytes(before)
     assert "train-classifier" in would
-    assert not {"extract", "assemble", "train-detector", "prelabel", "queue"} & set(would)
+    assert not {"extract", "start-detector", "start-classifier", "assemble", "train-detector", "prelabel", "queue"} & set(would)
 
 
 def test_a_new_recording_trains_nothing(grown: Checkout) -> None:
@@ -385,6 +395,10 @@ def test_after_a_kill_the_next_run_is_right_and_keeps_what_was_finished(second: 
     assert second.notes["second"] == ["train-detector", "train-classifier", "bundle", "evaluate", "promote"]
     assert second.notes["second, the rest"] == ["promote", "prelabel", "queue"]
     assert not second.pids("train")
+
+
+def test_the_second_cycle_goes_on_from_the_first_champion(second: Checkout) -> None:
+    assert second.notes["goes on from"] == {"detector": second.notes["first candidate"], "classifier": second.notes["first candidate"]}
 
 
 def test_the_second_cycle_trains_on_the_new_rounds(second: Checkout) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from signloop.core import tables
 from signloop.core.boxes import intersection
 from signloop.core.errors import DataError
+from signloop.core.files import sha256_json
 from signloop.core.params import Data
 from signloop.core.rounds import publish_round, read_rounds
 from signloop.core.taxonomy import Taxonomy
@@ -438,6 +439,22 @@ def test_backgrounds_touch_no_label(size: tuple[int, int], places: list[tuple[fl
         assert x2 - x1 <= max(height / 6, 2 * data.min_side_px + 1) + 1e-6
     if not places:
         assert len(found) == wanted
+
+
+def test_learnt_objects_are_those_that_training_sees_each_once(world: World) -> None:
+    recordings = [world.record(f"{n:016x}", 2) for n in range(14)]
+    boxes = [
+        box(f"{r}/{index:06d}", name, xyxy, verdict, 3 if verdict == "accepted" else None, sign_id=f"{r} {name}")
+        for r in recordings for index in range(2)
+        for name, xyxy, verdict in (("one", (20, 10, 50, 40), "accepted"), ("two", (2, 2, 14, 14), "rejected"))
+    ]  # fmt: skip
+    world.publish(boxes, [f"{r}/{index:06d}" for r in recordings for index in range(2)])
+    world.assemble()
+    seen = {row["recording_id"] for row in world.rows("frames") if row["split"] == "train"}
+    expected = {sha256_json(f"{r} one")[:8] for r in seen}
+    assert 0 < len(expected) < 14
+    for network in ("detector", "classifier"):
+        assert truth.learnt_objects(world.data / "truth", network) == expected
 
 
 def test_the_test_version_follows_the_test_split_alone(world: World) -> None:

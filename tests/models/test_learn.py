@@ -6,9 +6,10 @@ import torch
 
 from signloop.core import tables
 from signloop.core.errors import ConfigError
-from signloop.core.files import read_json
-from signloop.core.params import Params
+from signloop.core.files import read_json, write_json
+from signloop.core.params import Again, Params
 from signloop.frames.images import read_image
+from signloop.frames.truth import learnt_objects
 from signloop.models.bundle import read_classifier, read_detector
 from signloop.models.classifier import logits
 from signloop.models.datasets import FrameTruth, crop_truths
@@ -43,7 +44,7 @@ def test_the_detector_learns_to_find_the_shapes(truth_folder: Path, fast: Params
 
 
 def test_the_classifier_learns_to_name_the_shapes(truth_folder: Path, mistakes: Path, fast: Params, tmp_path: Path) -> None:
-    params = _longer(fast, "classifier", 40, batch=16, exposure=0.1, blur=0.0)
+    params = _longer(fast, "classifier", 80, batch=16, exposure=0.1, blur=0.0)
     metrics = learn_classifier(truth_folder, params, tmp_path, mistakes, silent)
     assert metrics["val_top1"] > 0.6
     network, cfg, taxonomy = read_classifier(tmp_path)
@@ -69,6 +70,34 @@ def test_the_same_seed_gives_the_same_weights(truth_folder: Path, mistakes: Path
     for name in ("a", "b"):
         learn_classifier(truth_folder, fast, tmp_path / name, mistakes, silent)
     assert (tmp_path / "a" / "classifier.safetensors").read_bytes() == (tmp_path / "b" / "classifier.safetensors").read_bytes()
+
+
+def _start(folder: Path, model_id: str | None) -> Path:
+    """Leave beside a trained network what the stage `start` would."""
+    write_json(folder / "start.json", {"model_id": model_id})
+    return folder
+
+
+@pytest.mark.parametrize("name", ["detector", "classifier"])
+def test_a_training_goes_on_from_other_weights_for_as_long_as_asked(
+    name: str, truth_folder: Path, mistakes: Path, fast: Params, tmp_path: Path
+) -> None:
+    learn, read = (learn_detector, read_detector) if name == "detector" else (learn_classifier, read_classifier)
+    if name == "detector":
+        mistakes = tmp_path / "mistakes"
+    learn(truth_folder, fast, tmp_path / "a", mistakes, silent, start=_start(tmp_path / "none", None))
+    card = read_json(tmp_path / "a" / f"{name}.json")
+    assert card["start"] is None
+    assert set(card["learnt"].split()) == learnt_objects(truth_folder, name)
+    barely = getattr(fast.train, name).model_copy(update={"steps": 50, "again": Again(steps=2, lr=1e-9)})
+    params = fast.model_copy(update={"train": fast.train.model_copy(update={name: barely})})
+    learn(truth_folder, params, tmp_path / "b", mistakes, silent, start=_start(tmp_path / "a", "m0"))
+    assert read_json(tmp_path / "b" / f"{name}.json")["start"] == "m0"
+    assert [row["step"] for row in read_json(tmp_path / "b" / "history.json")["rows"]] == [2]
+    before, after = (dict(read(tmp_path / folder)[0].named_parameters()) for folder in ("a", "b"))
+    assert before.keys() == after.keys()
+    for key, value in before.items():
+        torch.testing.assert_close(after[key], value, rtol=0, atol=1e-5)
 
 
 def test_blocks_without_weights_are_not_frozen(truth_folder: Path, fast: Params, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from signloop.core import tables
 from signloop.core.errors import ConfigError
-from signloop.core.files import read_json
+from signloop.core.files import read_json, write_json
 from signloop.core.params import Params
 from signloop.frames.extract import extract
 from signloop.frames.truth import assemble
@@ -55,6 +55,8 @@ def project(
     extract(project.recordings, project.data / "frames", params.extract, params.data.max_skipped)
     assemble(project.data / "frames", project.data / "verified", project.data / "truth", params.data, params.taxonomy, silent)
     tables.write(project.mistakes / "crops.parquet", "crops", tables.from_rows("crops", []))  # for a classifier without a detector
+    for name in LEARN:
+        write_json(project.data / "start" / name / "start.json", {"model_id": None})
     return project
 
 

@@ -193,23 +193,44 @@ class Classifier(Group):
         return self
 
 
+class Again(Group):
+    """How a network learns that goes on from the champion's weights.
+
+    Attributes:
+        steps: optimiser steps in all.
+        lr: as a share of the learning rates with which it learns from pretrained weights.
+    """
+
+    steps: Some
+    lr: Annotated[float, Field(gt=0, le=1)]
+
+
 class Budget(Group):
     """How long one network trains.
 
     Attributes:
-        steps: optimiser steps in all.
+        steps: optimiser steps in all, from pretrained weights.
+        again: the same where it goes on from the champion.
         validate_every: steps between validations.
         patience: validations without a better metric before it stops; None never stops early.
     """
 
     steps: Some
+    again: Again
     validate_every: Some
     patience: Some | None
 
 
 class Train(Group):
-    """Budgets of both networks."""
+    """Where both networks start, and their budgets.
 
+    Attributes:
+        start: "champion" goes on from the champion's weights when there are new labels, as long as it has the same networks and classes
+            and has learnt from at least half of the objects that are labelled now; "pretrained" never does.
+        detector, classifier: how long each trains.
+    """
+
+    start: Literal["champion", "pretrained"]
     detector: Budget
     classifier: Budget
 

@@ -330,6 +330,14 @@ def data_hash(truth_folder: Path) -> str:
     return sha256_json([sha256_file(truth_folder / name) for name in ("frames.parquet", "truth.parquet", "crops.parquet")])
 
 
+def learnt_objects(truth_folder: Path, network: str) -> set[str]:
+    """Name the physical objects that a network learns from, in eight letters each: a detector of training frames, a classifier of crops."""
+    table, column, other = ("truth", "sign_id", "box_id") if network == "detector" else ("crops", "track_id", "crop_id")
+    rows = tables.read(truth_folder / f"{table}.parquet", table).to_pylist()
+    mine = [row for row in rows if row["split"] == "train" and row["class_id"] is not None and row.get("role", "positive") == "positive"]
+    return {sha256_json(row[column] or row[other])[:8] for row in mine}
+
+
 def test_version(truth_folder: Path) -> str:
     """Return the hash of what models are tested on: frames and boxes of the test split."""
     frames = tables.read(truth_folder / "frames.parquet", "truth_frames")

@@ -68,7 +68,12 @@ def write_network(folder: Path, name: str, network: nn.Module, card: dict[str, A
     write_json(folder / f"{name}.json", {"format": FORMAT, **card})
 
 
-def _fill(network: nn.Module, path: Path) -> None:
+def fill(network: nn.Module, path: Path) -> None:
+    """Fill a network, in place, with the weights of one that was built alike.
+
+    Raises:
+        ModelError: they are missing, damaged or of another network.
+    """
     kept = {name: network.state_dict()[name] for name in ADDED if name in network.state_dict()}
     try:
         network.load_state_dict({**kept, **load_file(path)})
@@ -79,7 +84,6 @@ def _fill(network: nn.Module, path: Path) -> None:
             found=str(error).splitlines()[0],
             todo="Train again: `dvc repro`.",
         ) from error
-    network.eval()
 
 
 def _card(path: Path) -> dict[str, Any]:
@@ -109,8 +113,8 @@ def read_detector(folder: Path) -> tuple[nn.Module, DetectorParams]:
     card = _card(folder / "detector.json")
     params = _parse(DetectorParams, card, "params", LATER["detector"], folder / "detector.json")
     network = build_detector(params.model_copy(update={"weights": "none"}))
-    _fill(network, folder / "detector.safetensors")
-    return network, params
+    fill(network, folder / "detector.safetensors")
+    return network.eval(), params
 
 
 def read_classifier(folder: Path) -> tuple[Classifier, ClassifierParams, Taxonomy]:
@@ -119,7 +123,8 @@ def read_classifier(folder: Path) -> tuple[Classifier, ClassifierParams, Taxonom
     params = _parse(ClassifierParams, card, "params", LATER["classifier"], folder / "classifier.json")
     taxonomy = _parse(Taxonomy, card, "taxonomy", {}, folder / "classifier.json")
     network = Classifier(params.model_copy(update={"weights": "none"}), len(taxonomy))
-    _fill(network, folder / "classifier.safetensors")
+    fill(network, folder / "classifier.safetensors")
+    network.eval()
     return network, params, taxonomy
 
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,18 @@ from torch import nn
 from signloop.core import tables
 from signloop.core.boxes import Boxes
 from signloop.core.errors import ConfigError
-from signloop.core.files import write_json
+from signloop.core.files import read_json, write_json
+from signloop.core.params import Budget, Detector, Params
 from signloop.core.params import Classifier as ClassifierParams
-from signloop.core.params import Detector, Params
 from signloop.core.taxonomy import Taxonomy
 from signloop.frames.images import read_image
+from signloop.frames.truth import learnt_objects
 from signloop.measure import plots
 from signloop.measure.classification import confusion_matrix, macro_f1, top1
 from signloop.measure.detection import precision_recall_curve, summarise
 from signloop.measure.matching import TruthFrame, match, match_boxes
 from signloop.measure.sheets import contact_sheet
-from signloop.models.bundle import write_network
+from signloop.models.bundle import fill, write_network
 from signloop.models.classifier import Classifier, cut, logits, probabilities
 from signloop.models.datasets import (
     ClassificationCrops,
@@ -46,7 +47,36 @@ VALIDATION_FRAMES = 32  # whole frames are slow on a CPU; see `spread`
 SHEET = 24  # pictures of best and worst
 
 
-def learn_detector(truth: Path, params: Params, out: Path, mistakes: Path, progress: Progress, logger: Any = False) -> dict[str, float]:
+@dataclass(frozen=True)
+class Start:
+    """What a training starts from.
+
+    Attributes:
+        weights: of a network that was built alike; None for the pretrained weights that the parameters name.
+        budget: steps, and validations.
+        lr: share of the learning rates.
+        card: what the trained network says of it: the model that it goes on from (None: of none), and the objects that it has learnt from.
+    """
+
+    weights: Path | None
+    budget: Budget
+    lr: float
+    card: dict[str, Any]
+
+
+def _start(network: str, budget: Budget, truth: Path, folder: Path | None) -> Start:
+    """Look into what the stage `start` leaves for a network; None starts from pretrained weights."""
+    learnt = " ".join(sorted(learnt_objects(truth, network)))
+    model_id = None if folder is None else read_json(folder / "start.json")["model_id"]
+    if folder is None or model_id is None:
+        return Start(None, budget, 1.0, {"start": None, "learnt": learnt})
+    again = budget.model_copy(update={"steps": budget.again.steps})
+    return Start(folder / f"{network}.safetensors", again, budget.again.lr, {"start": model_id, "learnt": learnt})
+
+
+def learn_detector(
+    truth: Path, params: Params, out: Path, mistakes: Path, progress: Progress, logger: Any = False, start: Path | None = None
+) -> dict[str, float]:
     """Train the detector on verified training frames, keep its best weights by AP on completely verified validation frames.
 
     Args:
@@ -56,6 +86,7 @@ def learn_detector(truth: Path, params: Params, out: Path, mistakes: Path, progr
         mistakes: gets crops of what it takes for objects where none is, see `mistakes.save_mistakes`.
         progress: called with a word, steps done and in all.
         logger: a Lightning logger, or False.
+        start: what the stage `start` left for this network; None starts from pretrained weights.
 
     Returns:
         Validation metrics of the kept weights; none without a validation frame. A process that only helps another to train
@@ -64,28 +95,30 @@ def learn_detector(truth: Path, params: Params, out: Path, mistakes: Path, progr
     Raises:
         ConfigError: blocks without pretrained weights are to stay as they are, or the trainer cannot be had.
     """
-    cfg, budget = params.detector, params.train.detector
+    cfg, begun = params.detector, _start("detector", params.train.detector, truth, start)
     _require_weights("detector", cfg.weights, cfg.frozen_blocks)
     frames, boxes = tables.read(truth / "frames.parquet", "truth_frames"), tables.read(truth / "truth.parquet", "truth")
     training, validation = (frame_truths(truth, frames, boxes, split) for split in ("train", "val"))
     validation = spread(validation, VALIDATION_FRAMES)
     seed_everything(params.seed)
-    network = build_detector(cfg).to(memory_format=torch.channels_last)
+    network = build_detector(cfg if begun.weights is None else cfg.model_copy(update={"weights": "none"}))
+    if begun.weights is not None:
+        fill(network, begun.weights)
     task = DetectorTask(
-        network,
+        network.to(memory_format=torch.channels_last),
         is_pretrained=lambda name: name.startswith(("backbone.body", "backbone.features")),
-        lr=cfg.lr,
-        backbone_lr=cfg.backbone_lr,
+        lr=begun.lr * cfg.lr,
+        backbone_lr=begun.lr * cfg.backbone_lr,
         weight_decay=cfg.weight_decay,
-        steps=budget.steps,
+        steps=begun.budget.steps,
         validate=(lambda model: _detection_score(model, validation, cfg)) if validation else None,
     )
-    data = DetectionCrops(training, cfg, budget.steps * cfg.batch, NETWORKS[cfg.network].label, params.seed)
+    data = DetectionCrops(training, cfg, begun.budget.steps * cfg.batch, NETWORKS[cfg.network].label, params.seed)
     history = fit(
         task,
         data,
         cfg.batch,
-        budget,
+        begun.budget,
         params.trainer,
         folder=out,
         ema=cfg.ema,
@@ -96,41 +129,46 @@ def learn_detector(truth: Path, params: Params, out: Path, mistakes: Path, progr
     if history is None:  # the first process writes
         return {}
     network.eval()
-    write_network(out, "detector", network, {"params": cfg.model_dump()})
+    write_network(out, "detector", network, {"params": cfg.model_dump(), **begun.card})
     fast = fast_detector(network, cfg, _device(network), "f32")
     save_mistakes(lambda image: detect(fast, [image], cfg, _device(network))[0], truth, mistakes, params.data, params.taxonomy, progress)
     return _report_detector(network.cpu(), validation, cfg, history, out)
 
 
-def learn_classifier(truth: Path, params: Params, out: Path, mistakes: Path, progress: Progress, logger: Any = False) -> dict[str, float]:
+def learn_classifier(
+    truth: Path, params: Params, out: Path, mistakes: Path, progress: Progress, logger: Any = False, start: Path | None = None
+) -> dict[str, float]:
     """Train the classifier on saved crops and on the detector's mistakes, keep its best weights by accuracy on validation crops.
 
     Args and result are as for `learn_detector`, with classifier.safetensors and classifier.json; `mistakes` is read.
     """
-    cfg, budget, taxonomy = params.classifier, params.train.classifier, params.taxonomy
+    cfg, taxonomy = params.classifier, params.taxonomy
+    begun = _start("classifier", params.train.classifier, truth, start)
     _require_weights("classifier", cfg.weights, cfg.frozen_blocks)
     training, validation = (crop_truths([truth, mistakes], taxonomy, split) for split in ("train", "val"))
     seed_everything(params.seed)
-    network = Classifier(cfg, len(taxonomy)).to(memory_format=torch.channels_last)
+    network = Classifier(cfg if begun.weights is None else cfg.model_copy(update={"weights": "none"}), len(taxonomy))
+    if begun.weights is not None:
+        fill(network, begun.weights)
     head = network.head_name
     views = [view(validation, i, cfg.margin, cfg.size_px) for i in range(len(validation))]
     task = ClassifierTask(
-        network,
+        network.to(memory_format=torch.channels_last),
         smoothing=cfg.label_smoothing,
         is_pretrained=lambda name: not name.startswith(head),
-        lr=cfg.lr,
-        backbone_lr=cfg.backbone_lr,
+        lr=begun.lr * cfg.lr,
+        backbone_lr=begun.lr * cfg.backbone_lr,
         weight_decay=cfg.weight_decay,
-        steps=budget.steps,
+        steps=begun.budget.steps,
         validate=(lambda model: _class_score(model, views, validation)) if views else None,
     )
-    data = ClassificationCrops(training, cfg, taxonomy, budget.steps * cfg.batch, params.seed)
-    history = fit(task, data, cfg.batch, budget, params.trainer, folder=out, ema=cfg.ema, logger=logger, progress=progress)
+    data = ClassificationCrops(training, cfg, taxonomy, begun.budget.steps * cfg.batch, params.seed)
+    history = fit(task, data, cfg.batch, begun.budget, params.trainer, folder=out, ema=cfg.ema, logger=logger, progress=progress)
     if history is None:  # the first process writes
         return {}
     network.eval()
     _remember(network, training, taxonomy, cfg)
-    write_network(out, "classifier", network, {"params": cfg.model_dump(), "taxonomy": taxonomy.card()})
+    write_network(out, "classifier", network, {"params": cfg.model_dump(), "taxonomy": taxonomy.card(), **begun.card})
     return _report_classifier(network.cpu(), views, validation, taxonomy, history, out)
 
 

@@ -1,4 +1,4 @@
-"""Stage: data/truth in, one trained network in data/models/<name> out; one MLflow run each.
+"""Stage: data/truth and data/start/<name> in, one trained network in data/models/<name> out; one MLflow run each.
 
 With several devices, Lightning starts this command again for each. On several nodes, start it on each, with MASTER_ADDR, MASTER_PORT and
 NODE_RANK in the environment. However many train together, the first writes and the others assist.
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from signloop.core import tables
 from signloop.core.errors import ConfigError
-from signloop.core.files import sha256_file, sha256_json
+from signloop.core.files import read_json, sha256_file, sha256_json
 from signloop.core.params import Params
 from signloop.frames.truth import counts, data_hash
 from signloop.models.learn import LEARN
@@ -24,7 +24,7 @@ EXPERIMENT = "signloop"
 
 def act(project: Project, params: Params, name: str) -> None:
     """Train one network."""
-    truth, out = project.data / "truth", project.data / "models" / name
+    truth, start, out = project.data / "truth", project.data / "start" / name, project.data / "models" / name
     shutil.rmtree(out, ignore_errors=True)
     store.prepare(project.mlflow_uri, project.artifact_root)
     frames = counts(tables.read(truth / "frames.parquet", "truth_frames"))
@@ -42,10 +42,11 @@ def act(project: Project, params: Params, name: str) -> None:
         "data_hash": data_hash(truth),
         "params_hash": sha256_json(own),
         "overrides": " ".join(params.overrides),
+        "start": read_json(start / "start.json")["model_id"] or "pretrained",
     }
     with runs.start_run(project.mlflow_uri, EXPERIMENT, f"train {name}", tags, own, artifact_root=project.artifact_root) as run:
         logger = runs.lightning_logger(project.mlflow_uri, run.run_id, EXPERIMENT)
-        metrics = LEARN[name](truth, params, out, project.mistakes, progress, logger)
+        metrics = LEARN[name](truth, params, out, project.mistakes, progress, logger, start)
         run.log_metrics({f"kept_{key}": value for key, value in metrics.items()}, step=0)  # val_* are the curve, to the last step
         run.set_tags({"weights_sha256": sha256_file(out / f"{name}.safetensors")})
         if (out / "report").is_dir():
@@ -60,7 +61,7 @@ def assist(project: Project, params: Params, name: str) -> None:
         ConfigError: there was none to help.
     """
     with TemporaryDirectory() as folder:
-        LEARN[name](project.data / "truth", params, Path(folder), project.mistakes, progress)
+        LEARN[name](project.data / "truth", params, Path(folder), project.mistakes, progress, start=project.data / "start" / name)
         if any(Path(folder).iterdir()):
             raise ConfigError(
                 "the environment calls this process a helper, but it has trained alone",

@@ -18,6 +18,7 @@ FILMS = ("drives", "carnd")
 SIGNLOOP = (sys.executable, "-c", "from signloop.cli import main; main()")
 REPRO = (sys.executable, "-m", "dvc", "repro")
 BUDGET = (  # of trainings that are only compared with one another
+    "train.start=pretrained",
     "train.detector.steps=600",
     "train.classifier.steps=400",
     "train.detector.validate_every=1000000",  # only at the end
