@@ -59,11 +59,11 @@ def label(root: Path, objects: int) -> None:
 def champion(project: Project, shape_params: Params) -> Champion:
     """A function that makes a champion of what is labelled now; returns its model id."""
 
-    def make(weights: str, start: str | None = None, learnt: str | None = None) -> str:
+    def make(weights: str, start: str | None = None, learnt: str | None = None, anew: str = "none") -> str:
         folder = project.root / f"bundle {weights}"
         for network in ("detector", "classifier"):
             params, mine = getattr(shape_params, network).model_dump(mode="json"), learnt_objects(project.data / "truth", network)
-            card = {"params": params, "taxonomy": shape_params.taxonomy.card(), "start": start}
+            card = {"params": params, "taxonomy": shape_params.taxonomy.card(), "start": None if network == anew else start}
             write_json(folder / f"{network}.json", card | {"learnt": " ".join(mine) if learnt is None else learnt})
             (folder / f"{network}.safetensors").write_text(f"{network} {weights}")
         files = {path.name: sha256_file(path) for path in sorted(folder.iterdir())}
@@ -113,9 +113,11 @@ def test_on_the_same_labels_it_starts_where_the_champion_did(project: Project, c
     act(project, shape_params, "classifier")
     assert found(project, "classifier") == (None, None)
     label(project.root, 12)
-    champion("two", start=first)
+    champion("two", start=first, anew="detector")
     act(project, shape_params, "classifier")
     assert found(project, "classifier") == (first, "classifier one")
+    act(project, shape_params, "detector")
+    assert found(project, "detector") == (None, None)
     champion("three", start="m of a version that was deleted")
     act(project, shape_params, "classifier")
     assert found(project, "classifier") == (None, None)

@@ -29,7 +29,7 @@ def act(project: Project, params: Params, name: str) -> None:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     with tempfile.TemporaryDirectory(dir=project.data) as scratch:
-        bundle = None if params.train.start == "pretrained" else find(project, Path(scratch))
+        bundle = None if params.train.start == "pretrained" else find(project, name, Path(scratch))
         reason = objection(project, params, name, bundle)
         model_id = None if bundle is None or reason else read_json(bundle / "bundle.json")["model_id"]
         if bundle is not None and model_id is not None:
@@ -38,15 +38,15 @@ def act(project: Project, params: Params, name: str) -> None:
     log.info("the %s starts from %s", name, f"the champion, {model_id}" if model_id else f"pretrained weights: {reason}")
 
 
-def find(project: Project, scratch: Path) -> Path | None:
-    """Fetch the champion's bundle into `scratch`; of one that has learnt from these very labels, the model that it went on from."""
+def find(project: Project, name: str, scratch: Path) -> Path | None:
+    """Fetch the champion's bundle into `scratch`; if it has learnt from these very labels, that of the model it went on from."""
     store.prepare(project.mlflow_uri, project.artifact_root)
     model, now = versions.champion(project.mlflow_uri), data_hash(project.data / "truth")
     while model is not None:
         bundle = versions.fetch(project.mlflow_uri, model.version, scratch / str(model.version))
         if model.tags.get("data_hash") != now:
             return bundle
-        before = read_json(bundle / "detector.json").get("start")
+        before = read_json(bundle / f"{name}.json").get("start")
         model = versions.by_model_id(project.mlflow_uri, before) if before else None
     return None
 
