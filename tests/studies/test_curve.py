@@ -23,17 +23,13 @@ def test_the_points_go_from_no_sign_to_all_of_them() -> None:
     assert min(point.signs for point in list(points(1))[1:]) == 1
 
 
-def test_nobody_answers_at_the_first_point() -> None:
-    assert Point("none", 0).answers(3) == ()
+def test_a_point_answers_its_signs_in_its_order() -> None:
     assert Point("random", 7).answers(3) == ("--signs", "7", "--order", "random", "--seed", "3")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_each_point_is_trained_once_and_is_a_run(
-    checkout: Path, road_data: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(curve, "BUDGET", tiny[1:])
+def test_each_point_is_trained_once_and_is_a_run(checkout: Path, road_data: Path, tiny: list[str], tmp_path: Path) -> None:
     said: list[str] = []
     bench = Bench(checkout, road_data, tmp_path / "out", tiny, said.append)
     mlflow = Store(store.sqlite_uri(tmp_path), tmp_path / "artifacts")

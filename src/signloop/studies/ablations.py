@@ -35,7 +35,7 @@ from signloop.prelabel.predict import Progress
 from signloop.prelabel.vote import vote
 from signloop.registry import runs
 from signloop.stages import _edge
-from signloop.studies.cycles import BUDGET, Bench, assembled, claim
+from signloop.studies.cycles import Bench, assembled, claim
 from signloop.studies.roads import Store
 
 EXPERIMENT = "bench-ablations"
@@ -71,6 +71,12 @@ class Choice:
         return f"{self.network}-{sha256_json(self.overrides)[:8] if self.overrides else 'base'}"
 
 
+BUDGET = (  # trainings that are only compared with one another are shorter, and alike
+    "train.detector.steps=600",
+    "train.classifier.steps=400",
+    "train.detector.validate_every=1000000",  # only at the end
+    "train.classifier.validate_every=1000000",
+)
 CHOICES = (
     Choice("detector", BASE),
     Choice("detector", "crops of 512 px, fewer of them (as many pixels)", ("detector.crop_px=512", "train.detector.steps=340")),

@@ -1,6 +1,6 @@
 """A project after its first cycle and drives with their truth enter; what verified signs are worth leaves, by how many and in which order.
 
-One half of the drives is verified in part, the other half is scored. Trainings are shorter than those of `bench roads`, and alike.
+One half of the drives is verified in part, the other half is scored. Each training goes on from the champion, as in the loop.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from signloop.measure.truth import read_truth
 from signloop.prelabel.predict import Progress
 from signloop.registry import runs
 from signloop.review.simulate import ORDERS
-from signloop.studies.cycles import BUDGET, Bench, after_answers, claim, first_cycle
+from signloop.studies.cycles import Bench, after_answers, claim, first_cycle
 from signloop.studies.roads import HALVES, RATES, Store, halves, predict
 
 EXPERIMENT = "bench-curve"
@@ -32,8 +32,8 @@ class Point:
     signs: int
 
     def answers(self, seed: int) -> tuple[str, ...]:
-        """Return options of `signloop simulate-review`; none where nobody answers."""
-        return ("--signs", str(self.signs), "--order", self.order, "--seed", str(seed)) if self.signs else ()
+        """Return options of `signloop simulate-review`."""
+        return ("--signs", str(self.signs), "--order", self.order, "--seed", str(seed))
 
 
 def points(asked: int) -> Iterator[Point]:
@@ -70,10 +70,11 @@ def run(bench: Bench, seed: int, store: Store, progress: Progress) -> list[dict[
     rows: list[dict[str, Any]] = []
     base: dict[str, Any] = {}
     for point in points(_asked(home / "first" / "data", names)):
-        project = home / f"curve-{point.order}-{point.signs}"
-        bench.say(f"{point.signs} signs verified, order: {point.order}")
-        after_answers(bench, home / "first", project, names, point.answers(seed), [*BUDGET, f"seed={seed}"])
-        settings, labels = load(project / "params.yaml"), home / f"{project.name}.json"
+        project = home / (f"curve-{point.order}-{point.signs}" if point.signs else "first")
+        if point.signs:
+            bench.say(f"{point.signs} signs verified, order: {point.order}")
+            after_answers(bench, home / "first", project, names, point.answers(seed))
+        settings, labels = load(project / "params.yaml"), home / f"curve-{point.order}-{point.signs}.json"
         found = predict(bench, project / "data" / "candidate", settings, scored, RATES[0], labels, progress)
         base = base or found
         compared = compare_recordings(scored, base, found)
@@ -88,7 +89,7 @@ def run(bench: Bench, seed: int, store: Store, progress: Progress) -> list[dict[
             "low": low,
             "high": high,
         }
-        _log(store, commit, seed, row, home / f"{project.name}-logged.json")
+        _log(store, commit, seed, row, labels.with_suffix(".logged.json"))
         rows.append(row)
     return rows
 

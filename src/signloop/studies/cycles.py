@@ -17,13 +17,6 @@ NEEDED = ("gtsdb_seed/annotations.json", "gtsrb/index.csv", "drives/truth.json",
 FILMS = ("drives", "carnd")
 SIGNLOOP = (sys.executable, "-c", "from signloop.cli import main; main()")
 REPRO = (sys.executable, "-m", "dvc", "repro")
-BUDGET = (  # of trainings that are only compared with one another
-    "train.start=pretrained",
-    "train.detector.steps=600",
-    "train.classifier.steps=400",
-    "train.detector.validate_every=1000000",  # only at the end
-    "train.classifier.validate_every=1000000",
-)
 UNSET = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME")  # each project has a store of its own
 
 
@@ -149,24 +142,21 @@ def second_cycle(bench: Bench, first: Path, project: Path, names: Sequence[str])
     _once(bench, project, "second", *REPRO)
 
 
-def after_answers(bench: Bench, first: Path, project: Path, names: Sequence[str], answers: Sequence[str], overrides: Sequence[str]) -> None:
-    """Make a bundle in a copy of `first` with other parameters, after the person answered some signs of some recordings only.
+def after_answers(bench: Bench, first: Path, project: Path, names: Sequence[str], answers: Sequence[str]) -> None:
+    """Make the next bundle in a copy of `first`, after the person answered some signs of some recordings only.
 
     Args:
-        bench: whose overrides come before `overrides`.
+        bench: where the data is.
         first: a project after its first cycle.
         project: the copy.
         names: of the recordings that are reviewed.
-        answers: options of `simulate-review` that say which signs are answered; none: nobody answers.
-        overrides: of the parameters.
+        answers: options of `simulate-review` that say which signs are answered.
 
     Raises:
         DataError: a command failed.
     """
     _copy(first, project)
-    _once(bench, project, "budget", *SIGNLOOP, "params", *bench.overrides, *overrides)
-    if answers:
-        _play(bench, project, names, *answers)
+    _play(bench, project, names, *answers)
     _once(bench, project, "bundle", *REPRO, "bundle")
 
 

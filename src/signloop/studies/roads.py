@@ -33,7 +33,7 @@ RATES = (10, 5, 2)  # frames a second at which the drives are labelled
 SIGN_MEASURES = ("sign_recall", "tracks_per_sign", "false_signs_per_minute", "sign_class_accuracy")
 HALVES = ("even", "odd")
 ROOM = {"first": 2_000_000_000, "second": 4_000_000_000}  # bytes that a seed takes: projects with their DVC caches
-TIME = {"first": "forty minutes", "second": "eighty minutes"}
+TIME = {"first": "forty minutes", "second": "fifty minutes"}
 
 
 @dataclass(frozen=True)
