@@ -166,7 +166,10 @@ def test_trained_on_shapes_the_networks_find_and_name_shapes(loop: tuple[Loop, d
     detector = world.params.detector.model_copy(update=easy)
     classifier = world.params.classifier.model_copy(update={"batch": 16, "exposure": 0.1, "blur": 0.0})
     budgets = {name: {"steps": n, "validate_every": n, "patience": None} for name, n in (("detector", 140), ("classifier", 80))}
-    params = Params.model_validate({**world.params.model_dump(), "detector": detector, "classifier": classifier, "train": budgets})
+    train = world.params.train.model_copy(
+        update={name: getattr(world.params.train, name).model_copy(update=budget) for name, budget in budgets.items()}
+    )
+    params = world.params.model_copy(update={"detector": detector, "classifier": classifier, "train": train})
     world.assemble()
     models = world.data / "models"
     learn_detector(world.data / "truth", params, models / "detector", models / "mistakes", silent)

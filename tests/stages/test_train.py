@@ -97,7 +97,8 @@ def test_two_processes_leave_what_one_leaves(name: str, project: Project) -> Non
 
 
 def test_a_helper_without_anybody_to_help_leaves_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    def alone(truth: Path, params: Params, out: Path, *_: object) -> dict[str, float]:
+    def alone(truth: Path, params: Params, out: Path, *_: object, start: Path) -> dict[str, float]:
+        assert start == project.data / "start" / "detector"
         (out / "detector.safetensors").touch()
         return {}
 
