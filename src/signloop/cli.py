@@ -490,7 +490,7 @@ def bench_curve(
     seed: Annotated[int, typer.Option(min=0, help="Of the trainings and of the random order.")] = 0,
     table_file: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file too.")] = None,
 ) -> None:
-    """Train with none, some and all signs of half the drives verified, by the queue and at random, and score the other half; hours."""
+    """Go on with some and all signs of half the drives verified, by the queue and at random, and score the other half; hours."""
     from signloop.studies import curve
     from signloop.studies.roads import Store
 

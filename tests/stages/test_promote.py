@@ -17,21 +17,11 @@ PRELABEL = {"keep_score": 0.3}
 Candidate = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("template")
-    store.prepare(store.sqlite_uri(root))
-    return root / "mlflow.db"
-
-
 @pytest.fixture
-def project(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(bare: Project) -> Project:
     """A project with labels, in which nothing was trained yet."""
-    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    shutil.copyfile(migrated, tmp_path / "mlflow.db")
-    label(tmp_path, "first")
-    return Project(tmp_path, tmp_path)
+    label(bare.root, "first")
+    return bare
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,28 +8,18 @@ from signloop.core.files import read_json, sha256_file, sha256_json, write_json
 from signloop.core.params import Params
 from signloop.core.taxonomy import Taxonomy
 from signloop.frames.truth import data_hash, learnt_objects
-from signloop.registry import store, versions
+from signloop.registry import versions
 from signloop.stages._edge import Project
 from signloop.stages.start import act
 
 Champion = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("template")
-    store.prepare(store.sqlite_uri(root))
-    return root / "mlflow.db"
-
-
 @pytest.fixture
-def project(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(bare: Project) -> Project:
     """A project with ten labelled objects, in which nothing was trained yet."""
-    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    shutil.copyfile(migrated, tmp_path / "mlflow.db")
-    label(tmp_path, 10)
-    return Project(tmp_path, tmp_path)
+    label(bare.root, 10)
+    return bare
 
 
 def label(root: Path, objects: int) -> None:

@@ -1,0 +1,23 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from signloop.registry import store
+from signloop.stages._edge import Project
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("template")
+    store.prepare(store.sqlite_uri(root))
+    return root / "mlflow.db"
+
+
+@pytest.fixture
+def bare(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with a store of MLflow in which nothing is, and without data."""
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    shutil.copyfile(migrated, tmp_path / "mlflow.db")
+    return Project(tmp_path, tmp_path)
