@@ -78,7 +78,6 @@ def test_every_wrong_type_is_named_in_full(committed: dict[str, Any]) -> None:
         (("data", "val_share"), 1.2, r"data\.val_share: .*less than or equal to 1"),
         (("data", "test_share"), 0.9, "data: .*val_share and test_share together must not be above 1"),
         (("detector", "rejected_share"), 0.9, "detector: .*background_share and rejected_share together must not be above 1"),
-        (("classifier", "painted_share"), 0.95, "classifier: .*hybrid_share and painted_share together must not be above 1"),
         (("detector", "scale_min"), 3.0, "detector: .*scale_min must not be above scale_max"),
         (("train", "classifier", "steps"), None, r"train\.classifier\.steps: .*integer"),
         (("prelabel", "precision"), "16", r"prelabel\.precision: Input should be 'auto', 'f32' or 'bf16'"),
@@ -88,6 +87,14 @@ def test_every_wrong_type_is_named_in_full(committed: dict[str, Any]) -> None:
 def test_a_typo_a_wrong_type_and_a_wrong_value(value: dict[str, Any], place: tuple[str, ...], new: Any, expected: str) -> None:
     change(value, place, new)
     with pytest.raises(ConfigError, match=rf"(?s)wrong parameters \(params\.yaml\).*{expected}.*signloop params"):
+        parse(value, "params.yaml")
+
+
+def test_no_more_crops_are_changed_than_there_are(value: dict[str, Any]) -> None:
+    value["classifier"] |= {"hybrid_share": 0.6, "painted_share": 0.4}
+    assert parse(value, "params.yaml").classifier.painted_share == 0.4
+    value["classifier"]["painted_share"] = 0.5
+    with pytest.raises(ConfigError, match=r"classifier: .*hybrid_share and painted_share together must not be above 1"):
         parse(value, "params.yaml")
 
 
