@@ -57,7 +57,8 @@ def write_timed_film(path: Path, times_ms: Sequence[int], rotation: int = 0) -> 
         if rotation:
             stream.set_display_rotation(rotation)
         for number, time_ms in enumerate(times_ms):
-            picture = np.ascontiguousarray(np.rot90(draw(number, 120, 160), -rotation // 90)) if rotation % 180 else draw(number)
+            upright = draw(number, 120, 160) if rotation % 180 else draw(number)
+            picture = np.ascontiguousarray(np.rot90(upright, -rotation // 90))
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
             container.mux(stream.encode(frame))

@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 import av.stream
+from av.video.frame import PictureType
 
 from signloop.core.errors import DataError
 from signloop.frames.images import check_size, printable
@@ -16,6 +17,8 @@ USUAL_RATE = 25.0  # frames a second where a file states neither times nor a rat
 # FFmpeg looks at the content, not at the name: without these lists a playlist called .mp4 would open other files or the network.
 _OPTIONS = {"format_whitelist": "mov,matroska,avi,mpegts,mpeg", "protocol_whitelist": "file"}
 _READ_ERRORS = (av.FFmpegError, OSError, ValueError)
+_HOLD_BACK = ("h264", "hevc")
+_DEPENDENT = (PictureType.P, PictureType.B, PictureType.S, PictureType.SP)
 _MIN_STEP_S = 1e-3  # two frames never share a time
 
 
@@ -64,12 +67,19 @@ class Film:
                 if frame.is_corrupt:
                     problem = "a frame with decoding errors"
                     break
+                if not clean and not self._stands_alone(frame):
+                    problem = "no key frame before the first one"
+                    continue
                 clean = True
                 yield frame
             if clean and problem:
                 raise DataError("the recording is damaged", where=self._name, found=problem)
         if not clean:
             raise DataError("no frame could be decoded", where=self._name, found=problem or "no picture")
+
+    def _stands_alone(self, frame: Any) -> bool:
+        """Tell whether a frame needs none before it; the decoders of H.264 and HEVC hold back what does and has none."""
+        return self._stream.codec_context.name in _HOLD_BACK or frame.pict_type not in _DEPENDENT
 
     def _decode(self, packet: Any) -> tuple[list[Any], str]:
         """Return the frames that a packet completes and what is wrong with it; a broken one gives what the decoder held back."""
