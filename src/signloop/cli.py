@@ -339,8 +339,7 @@ def _dvc_add(project: _edge.Project) -> None:
 
 def _runtime(project: _edge.Project, model: str, settings: Any) -> Any:
     """Load a bundle from a folder or the registry."""
-    from signloop.models.bundle import pick_device, read_bundle
-    from signloop.models.runtime import Runtime
+    from signloop.models.runtime import load_runtime
 
     folder = Path(model)
     if model.startswith("models:/"):
@@ -351,7 +350,7 @@ def _runtime(project: _edge.Project, model: str, settings: Any) -> Any:
         folder = project.root / ".dvc" / "tmp" / "models" / version.model_id
         if not folder.exists():
             versions.fetch(project.mlflow_uri, version.version, folder)
-    return Runtime(read_bundle(folder), pick_device(settings.trainer.accelerator), settings.prelabel.precision)
+    return load_runtime(folder, settings.trainer.accelerator, settings.prelabel.precision)
 
 
 @app.command()

@@ -1,10 +1,13 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from signloop.core.params import Params
+from signloop.models import familiar
 from signloop.models.classifier import Classifier, logits
-from signloop.models.familiar import FAR, Familiarity, Observer, lay_out, observe, remember
+from signloop.models.familiar import FAR, Familiarity, Observer, as_it_is, lay_out, observe, remember
 
 CPU = torch.device("cpu")
 
@@ -14,6 +17,13 @@ def shades(level: int, count: int, seed: int) -> np.ndarray[tuple[int, ...], np.
     crops = np.random.default_rng(seed).integers(80, 110, (count, 32, 32, 3))
     crops[:, :, :16] += level
     return crops.astype(np.uint8)
+
+
+def look(network: Classifier, crops: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> tuple[Any, Any]:
+    """Observe, in calls of three crops."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(familiar, "BATCH", 3)
+        return observe(as_it_is(Observer(network), CPU), crops, 3)
 
 
 @pytest.fixture
@@ -27,7 +37,7 @@ def model(fast: Params) -> Classifier:
 
 
 def test_a_crop_is_near_its_own_class_only(model: Classifier) -> None:
-    raw, distances = observe(Observer(model), np.concatenate([shades(0, 8, 5), shades(120, 8, 6)]), CPU, batch=3)
+    raw, distances = look(model, np.concatenate([shades(0, 8, 5), shades(120, 8, 6)]))
     assert (raw.shape, distances.shape) == ((16, 4), (16, 3))
     assert distances[:8, 0].max() < distances[:8, 2].min()
     assert distances[8:, 2].max() < distances[8:, 0].min()
@@ -35,13 +45,13 @@ def test_a_crop_is_near_its_own_class_only(model: Classifier) -> None:
 
 
 def test_a_class_without_crops_is_far_from_everything(model: Classifier) -> None:
-    assert observe(Observer(model), shades(0, 4, 8), CPU)[1][:, 1].min() > FAR / 2
+    assert look(model, shades(0, 4, 8))[1][:, 1].min() > FAR / 2
 
 
 def test_no_crops_give_no_rows_and_one_crop_alone_gives_the_same(model: Classifier) -> None:
-    assert [part.shape for part in observe(Observer(model), shades(0, 0, 0), CPU)] == [(0, 4), (0, 3)]
+    assert [part.shape for part in look(model, shades(0, 0, 0))] == [(0, 4), (0, 3)]
     crops = shades(30, 3, 9)
-    for alone, among in zip(observe(Observer(model), crops[1:2], CPU), observe(Observer(model), crops, CPU), strict=True):
+    for alone, among in zip(look(model, crops[1:2]), look(model, crops), strict=True):
         np.testing.assert_allclose(alone[0], among[1], atol=1e-3)
 
 
@@ -49,7 +59,7 @@ def test_a_single_crop_and_equal_ones_can_be_remembered(fast: Params) -> None:
     network = Classifier(fast.classifier, 3).eval()
     for crops in (shades(0, 1, 0), np.repeat(shades(0, 1, 0), 4, axis=0)):
         remember(network, crops, [1] * len(crops), CPU)
-        distances = observe(Observer(network), crops[:1], CPU)[1]
+        distances = look(network, crops[:1])[1]
         assert np.isfinite(distances).all()
         assert distances[0].argmin() == 1
 

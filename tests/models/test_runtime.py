@@ -7,8 +7,8 @@ import torch
 
 from signloop.core.params import Params
 from signloop.models.bundle import read_bundle, write_bundle, write_network
-from signloop.models.detector import build_detector, detect
-from signloop.models.familiar import Familiarity, Observer, observe, remember
+from signloop.models.detector import build_detector, detect, eager
+from signloop.models.familiar import Familiarity, Observer, as_it_is, observe, remember
 from signloop.models.runtime import NEVER, Runtime
 
 CPU = torch.device("cpu")
@@ -19,10 +19,10 @@ def _frame(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.u
 
 
 def test_the_compiled_detector_agrees_with_pytorch(folder: Path) -> None:
-    eager, runtime = read_bundle(folder), Runtime(read_bundle(folder), CPU)
+    slow, runtime = read_bundle(folder), Runtime(read_bundle(folder), CPU)
     assert runtime.backend == "OpenVINO f32"
     for frame in (_frame(96, 128), _frame(90, 131)):  # a multiple of the strides, and one that is padded
-        expected = detect(eager.detector, [frame], eager.detector_params, CPU)[0]
+        expected = detect(eager(slow.detector, CPU), [frame], slow.detector_params)[0]
         found = runtime.detect([frame])[0]
         assert len(found) == len(expected)
         np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
@@ -50,7 +50,7 @@ def test_the_compiled_classifier_sees_what_pytorch_sees(folder: Path) -> None:
     bundle = read_bundle(folder)
     crops = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3)).astype(np.uint8)
     remember(bundle.classifier, crops, [0, 1, 2, 0, 1], CPU)
-    expected = observe(Observer(bundle.classifier), crops, CPU)
+    expected = observe(as_it_is(Observer(bundle.classifier), CPU), crops, 3)
     for found, known in zip(Runtime(bundle, CPU).observe(list(crops)), expected, strict=True):
         np.testing.assert_allclose(found, known, rtol=1e-3, atol=1e-2)
 

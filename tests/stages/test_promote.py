@@ -140,8 +140,7 @@ def test_scores_of_the_champion_follow_when_the_gate_measures_them_again(
         return scores
 
     monkeypatch.setattr("signloop.prelabel.evaluate.evaluate", evaluate)
-    monkeypatch.setattr("signloop.models.bundle.read_bundle", lambda folder: read_json(folder / "bundle.json"))
-    monkeypatch.setattr("signloop.models.runtime.Runtime", lambda *_: None)
+    monkeypatch.setattr("signloop.models.runtime.load_runtime", lambda bundle, *_: read_json(bundle / "bundle.json"))
     if is_experiment:
         monkeypatch.setenv("DVC_EXP_NAME", "trial")
     for number, weights in enumerate("bc", start=1):

@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models import detection
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOS
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import FeaturePyramidNetwork, box_iou, nms
+from torchvision.ops import FeaturePyramidNetwork, box_iou, clip_boxes_to_image, nms
 
 from signloop.core.boxes import Boxes, clip
 from signloop.core.errors import ModelError
@@ -22,6 +22,7 @@ from signloop.models.heads import Heads
 from signloop.models.pretrained import create_timm, freeze_blocks, load_pretrained
 
 STRIDES = (8, 16, 32)
+Find = Callable[[Sequence[NDArray[np.uint8]]], list[dict[str, Tensor]]]
 CANDIDATES = 300  # boxes of each level among which the best are looked for
 
 
@@ -71,29 +72,37 @@ class LightFcos(FCOS):  # type: ignore[misc]
     """torchvision's FCOS, whose boxes are each the mean of all that the places around propose for the same object."""
 
     def __init__(self, backbone: Pyramid, cfg: Detector, **options: Any) -> None:
-        levels = len(STRIDES)
-        super().__init__(
-            backbone,
-            num_classes=1,
-            score_thresh=cfg.min_score,
-            nms_thresh=1.0,  # nothing is dropped before it is merged
-            topk_candidates=CANDIDATES,
-            detections_per_img=levels * CANDIDATES,
-            **options,
-        )
+        super().__init__(backbone, num_classes=1, score_thresh=cfg.min_score, topk_candidates=CANDIDATES, **options)
         self._nms_iou, self._vote_iou, self._max_boxes = cfg.nms_iou, cfg.vote_iou, cfg.max_boxes
 
     def postprocess_detections(
         self, head_outputs: dict[str, list[Tensor]], anchors: list[list[Tensor]], image_shapes: list[tuple[int, int]]
     ) -> list[dict[str, Tensor]]:
-        """Return the boxes of each picture, best score first, merged."""
-        found: list[dict[str, Tensor]] = super().postprocess_detections(head_outputs, anchors, image_shapes)
-        return [self._merged(one) for one in found]
+        """Return the boxes of each picture, best score first, merged.
 
-    def _merged(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
-        best = nms(found["boxes"], found["scores"], self._nms_iou)[: self._max_boxes]
-        boxes = vote_boxes(found["boxes"], found["scores"], best, self._vote_iou)
-        return {"boxes": boxes, "scores": found["scores"][best], "labels": found["labels"][best]}
+        The candidates are those of torchvision's method, which would also compare all of them with one another here, to no effect.
+        """
+        names = ("cls_logits", "bbox_ctrness", "bbox_regression")
+        found = []
+        for number, (places, shape) in enumerate(zip(anchors, image_shapes, strict=True)):
+            levels = zip(*([level[number] for level in head_outputs[name]] for name in names), places, strict=True)
+            boxes, scores = zip(*(self._candidates(*level) for level in levels), strict=True)
+            found.append(self._merged(clip_boxes_to_image(torch.cat(boxes), shape), torch.cat(scores)))
+        return found
+
+    def _candidates(self, logits: Tensor, quality: Tensor, offsets: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the boxes, (n, 4), and scores, (n,), of the best places of one level of one picture."""
+        scores = (logits[:, 0].sigmoid() * quality[:, 0].sigmoid()).sqrt()
+        good = torch.nonzero(scores > self.score_thresh)[:, 0]
+        scores, order = scores[good].topk(min(CANDIDATES, len(good)))
+        best = good[order]
+        boxes: Tensor = self.box_coder.decode(offsets[best], places[best])
+        return boxes, scores
+
+    def _merged(self, boxes: Tensor, scores: Tensor) -> dict[str, Tensor]:
+        best = nms(boxes, scores, self._nms_iou)[: self._max_boxes]
+        voted = vote_boxes(boxes, scores, best, self._vote_iou)
+        return {"boxes": voted, "scores": scores[best], "labels": torch.zeros(len(best), dtype=torch.int64, device=boxes.device)}
 
 
 def vote_boxes(boxes: Tensor, scores: Tensor, best: Tensor, least: float | None) -> Tensor:
@@ -187,24 +196,29 @@ def build_detector(cfg: Detector) -> nn.Module:
     return NETWORKS[cfg.network].build(cfg)
 
 
-def to_tensor(image: NDArray[np.uint8], scale: float = 1.0) -> Tensor:
-    """Turn a uint8 (H, W, 3) RGB frame into a float32 (3, H, W) tensor in [0, 1], resized by `scale`."""
-    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
-    if scale == 1.0:
-        return tensor
-    size = [max(1, round(side * scale)) for side in image.shape[:2]]
-    return functional.interpolate(tensor[None], size, mode="bilinear", antialias=True)[0]
+def to_tensor(image: NDArray[np.uint8]) -> Tensor:
+    """Turn a uint8 (H, W, 3) RGB frame into a float32 (3, H, W) tensor in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
+
+
+def eager(model: nn.Module, device: torch.device) -> Find:
+    """Return a torchvision detector in evaluation mode, on its device, as what `detect` asks."""
+
+    def find(images: Sequence[NDArray[np.uint8]]) -> list[dict[str, Tensor]]:
+        found: list[dict[str, Tensor]] = model([to_tensor(image).to(device) for image in images])
+        return found
+
+    return find
 
 
 @torch.inference_mode()
-def detect(model: nn.Module, images: Sequence[NDArray[np.uint8]], cfg: Detector, device: torch.device) -> list[Boxes]:
+def detect(find: Find, images: Sequence[NDArray[np.uint8]], cfg: Detector) -> list[Boxes]:
     """Find objects in frames.
 
     Args:
-        model: from `build_detector`, in evaluation mode.
+        find: returns boxes and scores of frames, as a torchvision detector does.
         images: uint8 (H, W, 3) RGB frames; no frames give an empty list.
         cfg: its `min_score` and `input_scale` are used.
-        device: where the model is.
 
     Returns:
         Per frame its boxes in px of the frame given, clipped to it, best score first.
@@ -212,7 +226,7 @@ def detect(model: nn.Module, images: Sequence[NDArray[np.uint8]], cfg: Detector,
     if not images:
         return []
     found = []
-    for image, output in zip(images, model([to_tensor(image, cfg.input_scale).to(device) for image in images]), strict=True):
+    for image, output in zip(images, find([_scaled(image, cfg.input_scale) for image in images]), strict=True):
         height, width = image.shape[:2]
         xyxy = clip(output["boxes"].float().cpu().numpy() / cfg.input_scale, width, height)
         scores = output["scores"].float().cpu().numpy().clip(0, 1)
@@ -220,3 +234,10 @@ def detect(model: nn.Module, images: Sequence[NDArray[np.uint8]], cfg: Detector,
         order = np.argsort(-scores[keep], kind="stable")
         found.append(Boxes(xyxy[keep][order], scores[keep][order]))
     return found
+
+
+def _scaled(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    if scale == 1.0:
+        return image
+    size = [max(1, round(side * scale)) for side in reversed(image.shape[:2])]
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), np.uint8)

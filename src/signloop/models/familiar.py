@@ -5,8 +5,8 @@ embeddings the training crops of each class lie, and how they scatter around the
 kind, whatever the logits say (Mahalanobis distance: Lee et al. 2018).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from signloop.models.classifier import Classifier, to_batch
 
 Floats = NDArray[np.float64]
+Look = Callable[[NDArray[np.uint8]], Sequence[Tensor]]
+BATCH = 64  # crops in one call
 FAR = 1000.0  # deviations: where a class is that has no crop
 TINY = 1e-6  # least share of the mean variance that a direction has, for members that are all the same
 
@@ -99,18 +101,21 @@ def remember(network: Classifier, crops: NDArray[np.uint8], labels: ArrayLike, d
         network.get_buffer(name).copy_(torch.from_numpy(value))
 
 
+def as_it_is(observer: Observer, device: torch.device) -> Look:
+    """Return an observer in evaluation mode, on its device, as what `observe` asks."""
+    return lambda crops: observer(to_batch(crops).to(device))
+
+
 @torch.inference_mode()
-def observe(observer: Any, crops: NDArray[np.uint8], device: torch.device, batch: int = 64) -> tuple[NDArray[np.float32], ...]:
+def observe(look: Look, crops: NDArray[np.uint8], classes: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return logits, (crops, classes + 1), and distances, (crops, classes), of uint8 (crops, size, size, 3); no crops give no rows.
 
     Args:
-        observer: an `Observer`, or what it was compiled to.
+        look: an `Observer` `as_it_is`, or what it was compiled to; asked about at most `BATCH` crops at a time.
         crops: from `cut`.
-        device: of the observer.
-        batch: crops in one call.
+        classes: how many there are.
     """
-    classes = len(observer.classifier.means)
-    seen = [observer(to_batch(crops[i : i + batch]).to(device)) for i in range(0, len(crops), batch)]
+    seen = [look(crops[i : i + BATCH]) for i in range(0, len(crops), BATCH)]
     first = np.zeros((0, classes + 1), np.float32), np.zeros((0, classes), np.float32)
-    parts = [first, *(tuple(one.float().cpu().numpy() for one in pair) for pair in seen)]
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+    parts = [first, *((raw.float().cpu().numpy(), distances.float().cpu().numpy()) for raw, distances in seen)]
+    return np.concatenate([raw for raw, _ in parts]), np.concatenate([distances for _, distances in parts])

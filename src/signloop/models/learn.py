@@ -36,7 +36,7 @@ from signloop.models.datasets import (
     crop_truths,
     frame_truths,
 )
-from signloop.models.detector import NETWORKS, build_detector, detect
+from signloop.models.detector import NETWORKS, build_detector, detect, eager
 from signloop.models.familiar import remember
 from signloop.models.fit import History, Progress, fit, seed_everything
 from signloop.models.mistakes import save_mistakes
@@ -131,7 +131,7 @@ def learn_detector(
     network.eval()
     write_network(out, "detector", network, {"params": cfg.model_dump(), **begun.card})
     fast = fast_detector(network, cfg, _device(network), "f32")
-    save_mistakes(lambda image: detect(fast, [image], cfg, _device(network))[0], truth, mistakes, params.data, params.taxonomy, progress)
+    save_mistakes(lambda image: detect(fast, [image], cfg)[0], truth, mistakes, params.data, params.taxonomy, progress)
     return _report_detector(network.cpu(), validation, cfg, history, out)
 
 
@@ -224,7 +224,8 @@ def _device(network: nn.Module) -> torch.device:
 
 
 def _find(network: nn.Module, frames: Sequence[FrameTruth], cfg: Detector) -> list[Boxes]:
-    return [detect(network, [read_image(frame.path)], cfg, _device(network))[0] for frame in frames]
+    find = eager(network, _device(network))
+    return [detect(find, [read_image(frame.path)], cfg)[0] for frame in frames]
 
 
 def as_truth(frames: Sequence[FrameTruth]) -> dict[str, TruthFrame]:

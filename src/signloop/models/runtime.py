@@ -1,6 +1,9 @@
 """A bundle in, the fast callable that labels frames out: `detect`, `cut`, `classify`, each with the numbers of the bundle."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,57 +11,100 @@ import openvino as ov
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
+from torchvision.models.detection.image_list import ImageList
 
 from signloop.core.boxes import Boxes
 from signloop.core.params import Detector, Precision
 from signloop.core.taxonomy import Taxonomy
-from signloop.models.bundle import Bundle
+from signloop.models.bundle import Bundle, pick_device, read_bundle
 from signloop.models.classifier import cut, probabilities
-from signloop.models.detector import detect
-from signloop.models.familiar import Observer, observe
+from signloop.models.detector import Find, detect, eager
+from signloop.models.export import export_classifier, export_detector
+from signloop.models.familiar import Look, Observer, as_it_is, observe
 
+SIZES = 8  # most sizes of pictures for which a network is kept compiled
 NEVER = -50.0  # logarithm of the odds of what does not happen
-MIN_PX = 64  # the smallest picture that a network is compiled for
 
 
-class _Costly(nn.Module):
-    """The part of an anchor-free detector that costs: from a normalised batch to the outputs of its heads, level behind level."""
+class CompiledNetwork:
+    """A network compiled for this CPU: a batch in, from any thread, the tuple of its outputs out, float32.
 
-    def __init__(self, detector: Any) -> None:
-        super().__init__()
-        self.backbone, self.head = detector.backbone, detector.head
+    Each size of picture is compiled for itself, which makes a detector half as fast again as one that takes any size; compiling takes
+    some tenths of a second, and the `SIZES` that were used last are kept.
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map (batch, 3, H, W) to class logits, box offsets and centreness, (batch, places, 1 or 4)."""
-        out: dict[str, Tensor] = self.head(list(self.backbone(images).values()))
-        return out["cls_logits"], out["bbox_regression"], out["bbox_ctrness"]
+    Args:
+        onnx: from `models.export`.
+        precision: "f32", or "bf16" for bfloat16 arithmetic.
+        threads: that it takes; None: one for each core.
+        any_number: batches are of different numbers, for which it is not compiled each time.
+    """
+
+    def __init__(self, onnx: bytes, precision: str, threads: int | None = None, *, any_number: bool = False) -> None:
+        self._onnx, self._core, self._any_number = onnx, ov.Core(), any_number
+        self._hints: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        if threads is not None:
+            self._hints["INFERENCE_NUM_THREADS"] = threads
+        self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._lock, self._mine = threading.Lock(), threading.local()
+
+    def __call__(self, batch: NDArray[np.uint8]) -> tuple[Tensor, ...]:
+        """Run it on uint8 (batch, H, W, 3)."""
+        found = self._request(batch.shape).infer(np.ascontiguousarray(batch), share_inputs=True)
+        return tuple(torch.from_numpy(np.array(found[i], np.float32)) for i in range(len(found)))
+
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        """Return what runs batches of this shape in this thread; made anew each time, it would take a fifth of the time that it runs."""
+        compiled, kept = self._for(shape), self._mine.__dict__
+        if kept.get("compiled") is not compiled:
+            kept |= {"compiled": compiled, "request": compiled.create_infer_request()}
+        return kept["request"]
+
+    def _for(self, shape: tuple[int, ...]) -> Any:
+        key = (-1 if self._any_number else shape[0], *shape[1:])
+        with self._lock:
+            if key not in self._compiled:
+                model = self._core.read_model(self._onnx)
+                model.reshape(list(key))
+                self._compiled[key] = self._core.compile_model(model, "CPU", self._hints)
+            self._compiled.move_to_end(key)
+            while len(self._compiled) > SIZES:
+                self._compiled.popitem(last=False)
+            return self._compiled[key]
 
 
-class _Compiled(nn.Module):
-    """A torchvision FCOS whose backbone and heads run in OpenVINO; what comes before and after is torchvision's own."""
+class _Compiled:
+    """A torchvision FCOS whose network runs in OpenVINO; what comes after it is torchvision's own."""
 
-    def __init__(self, detector: Any, precision: str) -> None:
-        super().__init__()
-        self.detector = detector
-        self.run = CompiledNetwork(_Costly(detector), precision)
+    def __init__(self, detector: Any, precision: str, threads: int | None) -> None:
+        self._detector = detector
+        self._run = CompiledNetwork(export_detector(detector), precision, threads)
 
-    def forward(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
-        """Find objects in pictures in [0, 1], (3, H, W) each, as the detector itself does."""
-        sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in images]
-        batch, _ = self.detector.transform(images)
-        names = ("cls_logits", "bbox_regression", "bbox_ctrness")
-        out = dict(zip(names, self.run(batch.tensors), strict=True))
-        height, width = batch.tensors.shape[-2:]
-        grids = [torch.empty(1, 1, height // stride, width // stride) for (stride,) in self.detector.anchor_generator.sizes]
-        anchors = self.detector.anchor_generator(batch, grids)
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[dict[str, Tensor]]:
+        """Find objects in frames, as `detect` asks."""
+        if len({image.shape for image in images}) > 1:
+            return [self([image])[0] for image in images]
+        height, width = images[0].shape[:2]
+        out = dict(
+            zip(
+                ("cls_logits", "bbox_regression", "bbox_ctrness"),
+                self._run(np.stack(images) if len(images) > 1 else images[0][None]),
+                strict=True,
+            )
+        )
+        strides = [stride for (stride,) in self._detector.anchor_generator.sizes]
+        step = self._detector.transform.size_divisible
+        padded = torch.empty(1, 1, *(-(-side // step) * step for side in (height, width)))
+        grids = [torch.empty(1, 1, *(side // stride for side in padded.shape[-2:])) for stride in strides]
+        frames = ImageList(padded, [(height, width)])
+        (anchors,) = self._detector.anchor_generator(frames, grids)
         places = [grid.shape[-2] * grid.shape[-1] for grid in grids]
         levels = {name: list(torch.split(value, places, dim=1)) for name, value in out.items()}
-        found = self.detector.postprocess_detections(levels, [list(torch.split(a, places)) for a in anchors], batch.image_sizes)
-        post: list[dict[str, Tensor]] = self.detector.transform.postprocess(found, batch.image_sizes, sizes)
-        return post
+        anchors = [list(torch.split(anchors, places))] * len(images)
+        boxes: list[dict[str, Tensor]] = self._detector.postprocess_detections(levels, anchors, [(height, width)] * len(images))
+        return boxes
 
 
-def fast_detector(detector: nn.Module, params: Detector, device: torch.device, precision: str) -> nn.Module:
+def fast_detector(detector: nn.Module, params: Detector, device: torch.device, precision: str, threads: int | None = None) -> Find:
     """Return what finds the same as a detector, faster: compiled by OpenVINO if it is an FCOS on a CPU, else itself on its device.
 
     Args:
@@ -66,45 +112,12 @@ def fast_detector(detector: nn.Module, params: Detector, device: torch.device, p
         params: how it was built.
         device: where it shall run.
         precision: "f32" or "bf16", of what OpenVINO runs.
+        threads: that OpenVINO takes; None: one for each core.
     """
     if device.type == "cpu" and params.network == "fcos_lite":
-        return _Compiled(detector.eval(), precision)
+        return _Compiled(detector.eval(), precision, threads)
     moved: nn.Module = detector.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved
-
-
-class CompiledNetwork:
-    """Compile a network for this CPU; called with a batch it returns the tuple of its outputs, float32.
-
-    Args:
-        network: in evaluation mode, on the CPU; a batch of any number and size in, one tensor or a tuple of them out.
-        precision: "f32", or "bf16" for bfloat16 arithmetic.
-    """
-
-    def __init__(self, network: nn.Module, precision: str) -> None:
-        with torch.inference_mode():
-            model = ov.convert_model(network.eval(), example_input=torch.zeros(1, 3, MIN_PX, MIN_PX))
-        model.reshape([-1, 3, -1, -1])
-        hints = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        self._compiled = ov.compile_model(model, "CPU", hints)
-
-    def __call__(self, batch: Tensor) -> tuple[Tensor, ...]:
-        """Run it on a float32 batch, (batch, 3, H, W)."""
-        found = self._compiled(np.ascontiguousarray(batch.numpy()))
-        return tuple(torch.from_numpy(np.array(found[i], np.float32)) for i in range(len(found)))
-
-
-class _CompiledObserver(nn.Module):
-    """A classifier that looks at crops in OpenVINO."""
-
-    def __init__(self, observer: Observer, precision: str) -> None:
-        super().__init__()
-        self.classifier = observer.classifier
-        self.run = CompiledNetwork(observer, precision)
-
-    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        """Map (crops, 3, size, size) in [0, 1] to logits and distances."""
-        return self.run(crops)
+    return eager(moved, device)
 
 
 class Runtime:
@@ -114,44 +127,53 @@ class Runtime:
         bundle: from `read_bundle`.
         device: where the networks run.
         precision: "f32", or "bf16" for bfloat16 arithmetic (about twice as fast where the processor has it); "auto" takes that there.
+        threads: of the cores; None: all of them.
 
     Attributes:
         taxonomy: classes in the order of the columns of `classify`.
         model_id: of the bundle.
-        backend: what runs the detector, for the log.
+        streams: how many calls of `detect` run at the same time.
+        backend: what runs the detector.
     """
 
-    def __init__(self, bundle: Bundle, device: torch.device, precision: Precision = "f32") -> None:
-        self.bundle, self.device = bundle, device
+    streams = 1
+
+    def __init__(self, bundle: Bundle, device: torch.device, precision: Precision = "f32", threads: int | None = None) -> None:
+        self.bundle, self.device, self._threads = bundle, device, threads
         self.taxonomy: Taxonomy = bundle.taxonomy
         self.model_id: str = bundle.model_id
         self.reduced = precision == "bf16" or (precision == "auto" and has_bf16(device))
-        self.observer: nn.Module = Observer(bundle.classifier).eval()
         word = "bf16" if self.reduced else "f32"
-        self.detector = fast_detector(bundle.detector, bundle.detector_params, device, word)
-        if isinstance(self.detector, _Compiled):
-            self.observer = _CompiledObserver(Observer(bundle.classifier).eval(), word)
+        self._find = fast_detector(bundle.detector, bundle.detector_params, device, word, threads)
+        self._look: Look
+        if isinstance(self._find, _Compiled):
+            onnx = export_classifier(bundle.classifier, bundle.classifier_params.size_px)
+            self._look = CompiledNetwork(onnx, word, threads, any_number=True)
             self.backend = f"OpenVINO {word}"
         else:
-            self.observer.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            observer = Observer(bundle.classifier).eval()
+            self._look = as_it_is(observer.to(device, memory_format=torch.channels_last), device)  # type: ignore[call-overload]
             self.backend = f"PyTorch {word} on {device.type}"
+
+    def __str__(self) -> str:
+        return f"{self.model_id} runs in {self.backend}" + (f" with {self._threads} threads" if self._threads else "")
 
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Boxes]:
         """Find objects in uint8 (H, W, 3) RGB frames; per frame its boxes, best score first; no frames give an empty list."""
         with self._arithmetic():
-            return detect(self.detector, images, self.bundle.detector_params, self.device)
+            return detect(self._find, images, self.bundle.detector_params)
 
     def cut(self, image: NDArray[np.uint8], xyxy: ArrayLike) -> NDArray[np.uint8]:
         """Cut what the classifier sees of one box, uint8 (size, size, 3)."""
         params = self.bundle.classifier_params
         return cut(image, xyxy, params.margin, params.size_px)
 
-    def observe(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], ...]:
+    def observe(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return logits, (crops, classes + 1), and distances to the classes, (crops, classes), of crops from `cut`; none give no rows."""
         size = self.bundle.classifier_params.size_px
         stack = np.stack(crops) if len(crops) else np.zeros((0, size, size, 3), np.uint8)
         with self._arithmetic():
-            return observe(self.observer, stack, self.device)
+            return observe(self._look, stack, len(self.taxonomy))
 
     def classify(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return what is to be thought of crops from `cut`.
@@ -167,6 +189,23 @@ class Runtime:
     def _arithmetic(self) -> torch.autocast:
         """Reduced precision for what PyTorch runs; OpenVINO has its own."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced and self.backend.startswith("PyTorch"))
+
+
+def load_runtime(bundle: Path, accelerator: str, precision: Precision, threads: int | None = None) -> Runtime:
+    """Load a bundle and make it fast on this machine.
+
+    Args:
+        bundle: its folder.
+        accelerator: as in `pick_device`.
+        precision, threads: as in `Runtime`.
+
+    Raises:
+        ModelError: it is incomplete, damaged, or was written by another version.
+        ConfigError: a GPU is asked for, and there is none.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return Runtime(read_bundle(bundle), pick_device(accelerator), precision, threads)
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from signloop.core.params import Params
 from signloop.models.bundle import pick_device, read_classifier, write_bundle
 from signloop.models.datasets import crop_truths
-from signloop.models.familiar import Observer, observe
+from signloop.models.familiar import Observer, as_it_is, observe
 from signloop.models.learn import view
 from signloop.prelabel.calibrate import fit_familiarity, fit_temperature
 from signloop.stages._edge import Project, log, run_stage
@@ -22,7 +22,7 @@ def act(project: Project, params: Params) -> None:
     if len(crops):
         device = pick_device(params.trainer.accelerator)
         views = np.stack([view(crops, i, cfg.margin, cfg.size_px) for i in range(len(crops))])
-        raw, distances = observe(Observer(network).to(device), views, device)
+        raw, distances = observe(as_it_is(Observer(network).to(device), device), views, len(taxonomy))
         temperature = fit_temperature(raw, crops.labels)
         familiarity = fit_familiarity(distances, crops.labels, crops.tracks, params.prelabel.strange)
     found = {} if familiarity is None else {"familiarity": asdict(familiarity)}

@@ -1,15 +1,14 @@
 """Stage: candidate and data/truth in, data/scores out: the candidate alone, on the frozen test recordings."""
 
 from signloop.core.params import Params
-from signloop.models.bundle import pick_device, read_bundle
-from signloop.models.runtime import Runtime
+from signloop.models.runtime import load_runtime
 from signloop.prelabel.evaluate import evaluate
 from signloop.stages._edge import Project, log, progress, run_stage
 
 
 def act(project: Project, params: Params) -> None:
     """Score the candidate."""
-    runtime = Runtime(read_bundle(project.data / "candidate"), pick_device(params.trainer.accelerator), params.prelabel.precision)
+    runtime = load_runtime(project.data / "candidate", params.trainer.accelerator, params.prelabel.precision)
     result = evaluate(runtime, project.data / "truth", params.prelabel, project.data / "scores", progress)
     log.info(
         "%s on %d test frames: %s",

@@ -89,12 +89,11 @@ def gate(project: Project, params: Params, scores: dict[str, Any], champion: Ver
 
 def score_again(project: Project, params: Params, champion: VersionInfo, scratch: Path) -> dict[str, Any]:
     """Score a version on the present test set; outside of an experiment the scores stay with it."""
-    from signloop.models.bundle import pick_device, read_bundle  # here, as this stage runs always and torch takes seconds to import
-    from signloop.models.runtime import Runtime
+    from signloop.models.runtime import load_runtime
     from signloop.prelabel.evaluate import evaluate
 
     bundle = versions.fetch(project.mlflow_uri, champion.version, scratch / "bundle")
-    runtime = Runtime(read_bundle(bundle), pick_device(params.trainer.accelerator), params.prelabel.precision)
+    runtime = load_runtime(bundle, params.trainer.accelerator, params.prelabel.precision)
     scores = evaluate(runtime, project.data / "truth", params.prelabel, scratch / "again", progress)
     if not project.is_experiment:
         versions.keep_scores(project.mlflow_uri, champion.version, measured(scores, scratch / "again"))

@@ -27,7 +27,7 @@ from signloop.models.bundle import pick_device, read_classifier, read_detector
 from signloop.models.classifier import probabilities
 from signloop.models.datasets import CropTruth, crop_truths, frame_truths
 from signloop.models.detector import detect
-from signloop.models.familiar import Observer, observe
+from signloop.models.familiar import Observer, as_it_is, observe
 from signloop.models.learn import LEARN, as_truth, view
 from signloop.models.runtime import fast_detector
 from signloop.prelabel.calibrate import fit_familiarity
@@ -197,7 +197,7 @@ def _look_at_stills(home: Path, params: Params, truth: Path, _: Path) -> dict[st
     device = pick_device(params.trainer.accelerator)
     network, cfg = read_detector(home)
     fast = fast_detector(network, cfg, device, "f32")
-    boxes = [detect(fast, [read_image(frame.path)], cfg, device)[0] for frame in _held(truth)]
+    boxes = [detect(fast, [read_image(frame.path)], cfg)[0] for frame in _held(truth)]
     return {"boxes": [np.column_stack([one.xyxy, one.scores]).astype(float).round(4).tolist() for one in boxes]}
 
 
@@ -247,7 +247,7 @@ def _observed(home: Path, params: Params, folder: Path, split: str) -> tuple[Cro
     crops = crop_truths([folder], taxonomy, split)
     views = [view(crops, i, cfg.margin, cfg.size_px) for i in range(len(crops))]
     stack = np.stack(views) if views else np.zeros((0, cfg.size_px, cfg.size_px, 3), np.uint8)
-    raw, distances = observe(Observer(network).to(device), stack, device)
+    raw, distances = observe(as_it_is(Observer(network).to(device), device), stack, len(taxonomy))
     return crops, raw, distances
 
 

@@ -20,8 +20,8 @@ from signloop.core.params import Params, load
 from signloop.frames.video import open_recording, read_frames
 from signloop.measure.score import compare_recordings, score_crops, score_recordings
 from signloop.measure.truth import TruthRecordings, Video, read_truth
-from signloop.models.bundle import pick_device, read_bundle
-from signloop.models.runtime import Runtime
+from signloop.models.bundle import read_bundle
+from signloop.models.runtime import Runtime, load_runtime
 from signloop.prelabel.predict import Progress, predict_crops, predict_recordings
 from signloop.prelabel.propose import propose
 from signloop.registry import runs
@@ -141,7 +141,7 @@ def predict(
 
 
 def _runtime(bundle: Path, settings: Params) -> Runtime:
-    return Runtime(read_bundle(bundle), pick_device(settings.trainer.accelerator), settings.prelabel.precision)
+    return load_runtime(bundle, settings.trainer.accelerator, settings.prelabel.precision)
 
 
 def _stills(project: Path) -> dict[str, Measured]:
