@@ -51,6 +51,8 @@ def pytest_configure() -> None:
 class Seer:
     """Finds and names every patch of one of the three colours; grey is nothing to it."""
 
+    streams = 1
+
     def __init__(self, taxonomy: Taxonomy, model_id: str) -> None:
         self.taxonomy, self.model_id = taxonomy, model_id
 

@@ -24,9 +24,10 @@ from signloop.measure.truth import parse_truth
 from signloop.models.bundle import read_bundle, write_bundle
 from signloop.models.learn import learn_classifier, learn_detector
 from signloop.models.runtime import Runtime as TorchRuntime
+from signloop.prelabel.crew import Alone, prelabel_all
 from signloop.prelabel.predict import predict_recordings
 from signloop.prelabel.proposal import Image, Opinions, Runtime
-from signloop.prelabel.write import prelabel_all, read_boxes, read_signs
+from signloop.prelabel.write import Job, read_boxes, read_signs
 from signloop.review import snapshot
 from signloop.review.queue import build
 from signloop.review.simulate import SimulateReport, simulate_review
@@ -55,7 +56,7 @@ class Loop:
     def prelabel(self, runtime: Runtime) -> list[dict[str, Any]]:
         """Propose, and return the signs that a person is asked about."""
         found, skipped = find_recordings(self.data / "recordings", self.params.extract.sequence_fps)
-        prelabel_all(found, skipped, runtime, self.params.prelabel, self.data / "prelabels", "0" * 64, 0.0, silent)
+        prelabel_all(found, skipped, Alone(runtime), Job(self.params.prelabel, self.data / "prelabels", "0" * 64), 0.0, silent)
         frames = tables.read(self.data / "frames" / "frames.parquet", "frames")
         verified = read_rounds(self.data / "verified")
         rows: list[dict[str, Any]] = build(
@@ -88,6 +89,8 @@ def loop(tmp_path: Path, shape_params: Params, make_films: MakeFilms, publish_tr
 
 class Dull:
     """A model that takes blue for red, and its own ghost at the upper left for something."""
+
+    streams = 1
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime, self.taxonomy, self.model_id = runtime, runtime.taxonomy, "mdull"

@@ -21,9 +21,10 @@ from signloop.demo.write import draw
 from signloop.frames.extract import extract
 from signloop.frames.truth import assemble, save_crop
 from signloop.frames.video import find_recordings
+from signloop.prelabel.crew import Alone, prelabel_all
 from signloop.prelabel.evaluate import evaluate
 from signloop.prelabel.proposal import Opinions
-from signloop.prelabel.write import prelabel_all, read_boxes, read_signs
+from signloop.prelabel.write import Job, read_boxes, read_signs
 from signloop.review.queue import build
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +36,7 @@ class OneBox:
     """Stands in for a model: it sees one box in every frame and is fairly sure that it is a stop sign."""
 
     model_id = "m0123456789ab"
+    streams = 1
 
     def __init__(self, taxonomy: Taxonomy) -> None:
         self.taxonomy = taxonomy
@@ -81,7 +83,7 @@ def finish_a_cycle(root: Path, params: Params) -> None:
     evaluate(runtime, data / "truth", params.prelabel, data / "scores", silent)
     write_json(data / "champion" / "champion.json", {"version": 1, "model_id": runtime.model_id})
     found, skipped = find_recordings(data / "recordings", params.extract.sequence_fps)
-    prelabel_all(found, skipped, runtime, params.prelabel, data / "prelabels", "0" * 64, params.data.max_skipped, silent)
+    prelabel_all(found, skipped, Alone(runtime), Job(params.prelabel, data / "prelabels", "0" * 64), params.data.max_skipped, silent)
     queue = build(
         read_signs(data / "prelabels"),
         read_boxes(data / "prelabels"),

@@ -39,6 +39,8 @@ def data(tmp_path_factory: pytest.TempPathFactory, make_films: MakeFilms, publis
 class Spoilt:
     """A model that is right but for what is asked: it misses green, sees a ghost, and calls blue red."""
 
+    streams = 1
+
     def __init__(self, runtime: Runtime) -> None:
         self.runtime, self.taxonomy, self.model_id = runtime, runtime.taxonomy, "mspoilt"
 
@@ -103,6 +105,8 @@ def test_what_a_model_gets_wrong_shows_where_it_should(data: Path, seer: Runtime
 
 class Older:
     """A model of before blue became a class."""
+
+    streams = 1
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime, self.model_id = runtime, "molder"

@@ -18,6 +18,7 @@ class Reader:
     """Cuts a crop whose value is the frame's number and remembers which crops it was asked about."""
 
     model_id = "m"
+    streams = 1
     taxonomy = Taxonomy(name="one", object_name="thing", classes=(SignClass(id=0, name="zero", group="all"),))
 
     def __init__(self) -> None:

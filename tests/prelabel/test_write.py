@@ -1,124 +1,91 @@
-"""Results per recording: whole or absent, done once, and never taken for those of another model."""
+"""One result: whole or absent, made once, and only of a recording that stayed what it was."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
-from signloop.core import tables
-from signloop.core.boxes import Boxes
-from signloop.core.errors import DataError
-from signloop.core.files import write_json
 from signloop.core.params import Params
-from signloop.frames.video import Recording, find_recordings
-from signloop.prelabel.proposal import Image, Runtime
-from signloop.prelabel.write import PrelabelReport, prelabel_all, read_boxes, read_signs, result_key
+from signloop.frames.video import Frame, Recording, find_recordings
+from signloop.prelabel import write
+from signloop.prelabel.proposal import Runtime
+from signloop.prelabel.write import Ended, Job, Looked, is_finished, label_recording, read_boxes, read_signs, result_key
 
 MakeFilms = Callable[..., dict[str, Any]]
-HASH = "0123456789abcdef"
-
-
-class Project:
-    """A folder of two films, with the model that always sees right; counts the frames it was shown."""
-
-    def __init__(self, folder: Path, runtime: Runtime, params: Params) -> None:
-        self.sources, self.out, self.runtime, self.params, self.seen = folder / "recordings", folder / "prelabels", runtime, params, 0
-        self.model_id, self.taxonomy, self.cut, self.classify = runtime.model_id, runtime.taxonomy, runtime.cut, runtime.classify
-
-    def detect(self, images: Sequence[Image]) -> list[Boxes]:
-        self.seen += len(images)
-        return self.runtime.detect(images)
-
-    def found(self) -> list[Recording]:
-        return find_recordings(self.sources, 10.0)[0]
-
-    def run(self, params_hash: str = HASH, max_skipped: float = 0.5) -> PrelabelReport:
-        recordings, skipped = find_recordings(self.sources, 10.0)
-        return prelabel_all(recordings, skipped, self, self.params.prelabel, self.out, params_hash, max_skipped, lambda *_: None)
 
 
 @pytest.fixture
-def project(tmp_path: Path, make_films: MakeFilms, seer: Runtime, shape_params: Params) -> Project:
-    project = Project(tmp_path, seer, shape_params)
-    make_films(project.sources, {"a b.avi": [4, 11], "ü\n.avi": [30]}, frames=6)
-    return project
+def job(tmp_path: Path, shape_params: Params) -> Job:
+    return Job(shape_params.prelabel, tmp_path / "prelabels", "0" * 64)
 
 
-def test_every_recording_gets_its_signs_once(project: Project) -> None:
-    report = project.run()
-    assert (report.recordings, report.reused, report.signs, report.skipped) == (2, 0, 3, ())
-    signs = read_signs(project.out).to_pylist()
-    names = {r.recording_id: r.name for r in project.found()}
-    found = sorted((names[row["recording_id"]][:3], row["class_id"], row["n_boxes"], row["decision"]) for row in signs)
-    assert found == [("a b", 4, 6, "ask"), ("a b", 11, 6, "ask"), ("ü\n.", 30, 6, "ask")]
-    boxes = read_boxes(project.out).to_pylist()
-    assert len(boxes) == 18
-    assert {row["sign_id"] for row in boxes} == {row["sign_id"] for row in signs}
-    assert all(row["box_id"] == f"{row['sign_id']}/{row['index']:06d}" and row["model_id"] == "mseer" for row in boxes)
-    again = project.run()
-    assert (again.reused, again.signs, project.seen) == (2, 3, 12)
-    assert "3 signs in 2 recordings, 2 of them labelled before" in str(again)
+@pytest.fixture
+def film(tmp_path: Path, make_films: MakeFilms) -> Recording:
+    make_films(tmp_path / "recordings", {"film.avi": [4, 11]}, frames=6)
+    return find_recordings(tmp_path / "recordings", 10.0)[0][0]
 
 
-def test_a_killed_run_goes_on_where_it_was(project: Project) -> None:
-    project.run()
-    key = result_key(project.found()[0], "mseer", HASH)
-    (project.out / "signs" / f"{key}.parquet").unlink()  # killed between the two files
-    (project.out / "signs" / ".half.tmp.parquet").write_bytes(b"half")
-    project.seen = 0
-    assert (project.run().reused, project.seen) == (1, 6)
-    assert not list((project.out / "signs").glob(".*"))
-    boxes = project.out / "boxes" / f"{key}.parquet"
-    boxes.write_bytes(boxes.read_bytes()[:100])
-    assert (project.run().reused, project.seen) == (1, 12)
-    assert read_boxes(project.out).num_rows == 18
+def test_a_recording_is_labelled_once_and_news_tell_of_each_frame(film: Recording, seer: Runtime, job: Job) -> None:
+    for frames in (6, 0):
+        news: list[Looked | Ended] = []
+        label_recording(film, seer, job, news.append)
+        looks = [Looked(film.recording_id, index, 1) for index in range(frames)]
+        assert news == [*looks, Ended(film.recording_id, signs=2)]
+    assert is_finished(job.out_folder, result_key(film, seer.model_id, job.params_hash))
+    assert (read_signs(job.out_folder).num_rows, read_boxes(job.out_folder).num_rows) == (2, 12)
 
 
-def test_another_model_other_params_and_a_gone_recording_leave_nothing_behind(project: Project) -> None:
-    project.run()
-    assert project.run("fedcba98").reused == 0
-    project.model_id = "mother"
-    assert project.run("fedcba98").reused == 0
-    assert set(read_signs(project.out)["model_id"].to_pylist()) == {"mother"}
-    project.found()[0].path.unlink()
-    assert project.run("fedcba98").signs == 1
-    assert len(list(project.out.glob("*/*.parquet"))) == 2
+@pytest.mark.parametrize(
+    ("change", "reason", "detail"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes() + b"more"), "the recording changed while it was read", "once it rests"),
+        (lambda path: path.unlink(), "the recording is gone", "No such file"),
+    ],
+    ids=["it grew", "it was deleted"],
+)
+def test_a_recording_that_is_another_by_now_leaves_nothing(
+    film: Recording, seer: Runtime, job: Job, change: Callable[[Path], None], reason: str, detail: str
+) -> None:
+    news: list[Looked | Ended] = []
+
+    def hear(told: Looked | Ended) -> None:
+        if told == Looked(film.recording_id, 3, 1):
+            change(film.path)
+        news.append(told)
+
+    label_recording(film, seer, job, hear)
+    end = news[-1]
+    assert isinstance(end, Ended)
+    assert end.reason == reason
+    assert detail in end.detail
+    assert "film.avi" in end.detail
+    assert not list(job.out_folder.rglob("*.parquet"))
 
 
-def test_a_damaged_recording_is_listed_and_the_rest_goes_on(project: Project, make_films: MakeFilms) -> None:
-    make_films(project.sources, {"cut.avi": [4]}, frames=40)
-    whole = (project.sources / "cut.avi").read_bytes()
-    (project.sources / "cut.avi").write_bytes(whole[: len(whole) // 2])
-    (project.sources / "zero.mp4").touch()
-    (project.sources / "copy of a b.avi").write_bytes((project.sources / "a b.avi").read_bytes())
-    report = project.run()
-    assert report.signs == 3
-    rows = {row["item"]: row for row in tables.read(project.out / "skipped.parquet", "skipped").to_pylist()}
-    assert rows.keys() == {"cut.avi", "zero.mp4", "copy of a b.avi"}
-    assert (rows["cut.avi"]["stage"], rows["cut.avi"]["reason"]) == ("prelabel", "the recording is damaged")
-    with pytest.raises(DataError, match=r"(?s)too many recordings were left out.*at most 10%.*found 2 of 4.*cut\.avi"):
-        project.run(max_skipped=0.1)
-    assert read_signs(project.out).num_rows == 3  # what is good was kept all the same
+def test_a_full_disk_leaves_nothing_half_written(film: Recording, seer: Runtime, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            label_recording(film, seer, job, lambda news: None)
+    assert not [path for path in job.out_folder.rglob("*") if path.is_file()]
+    label_recording(film, seer, job, lambda news: None)
+    assert read_signs(job.out_folder).num_rows == 2
 
 
-def test_stills_that_were_taken_for_a_sequence_are_labelled_again(project: Project) -> None:
-    folder = project.sources / "pictures"
-    folder.mkdir()
-    image = np.full((80, 120, 3), 100, np.uint8)
-    image[10:30, 10:30] = (30, 30, 220)
-    for n in range(4):
-        cv2.imwrite(str(folder / f"{n}.png"), image)
-    signs = project.run().signs
-    write_json(folder / "recording.json", {"kind": "stills"})
-    report = project.run()
-    assert (report.signs, report.reused) == (signs + 3, 2)  # one sign over four frames became four
-    write_json(folder / "recording.json", {"kind": "sequence", "fps": 5})
-    assert (project.run().signs, project.run().reused) == (signs, 3)
+def test_frames_out_of_order_are_a_fault_of_the_recording(
+    film: Recording, seer: Runtime, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def twice(recording: Recording, **options: object) -> Iterator[Frame]:
+        for _ in range(2):
+            yield Frame(0, 0.0, np.zeros((recording.height, recording.width, 3), np.uint8))
 
-
-def test_nothing_was_labelled_yet(tmp_path: Path) -> None:
-    assert read_signs(tmp_path).num_rows == 0
-    assert read_boxes(tmp_path).num_rows == 0
+    monkeypatch.setattr(write, "read_frames", twice)
+    news: list[Looked | Ended] = []
+    label_recording(film, seer, job, news.append)
+    assert isinstance(news[-1], Ended)
+    assert news[-1].reason == "frames are out of order"

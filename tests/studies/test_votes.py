@@ -33,6 +33,7 @@ class Painter:
     """Says of every crop that it is fairly sure of one class."""
 
     model_id = "m0"
+    streams = 1
 
     def __init__(self, taxonomy: Taxonomy) -> None:
         self.taxonomy = taxonomy

@@ -283,6 +283,18 @@ class Prelabel(Group):
     batch: Some
 
 
+class Crew(Group):
+    """The processes that label recordings.
+
+    Attributes:
+        workers: how many; None: one for every four cores, on a GPU one.
+        stall_s: seconds without a frame after which a worker is ended; its recording is tried once more, then left out.
+    """
+
+    workers: Some | None
+    stall_s: Positive
+
+
 class Queue(Group):
     """What the person is asked.
 
@@ -319,6 +331,7 @@ class Params(Group):
     train: Train
     trainer: Trainer
     prelabel: Prelabel
+    crew: Crew
     queue: Queue
     gate: Gate
 

@@ -138,6 +138,23 @@ def open_recording(path: Path, sequence_fps: float) -> Recording:
         return Recording(recording_id, name, path, "video", film.rate, frames, width, height, film.stated_s, rotation)
 
 
+def refuse_changed(recording: Recording) -> None:
+    """Look whether a recording is still what it was when it was opened.
+
+    Raises:
+        DataError: it was replaced, went on growing, or is gone.
+    """
+    try:
+        if recording.kind == "video":
+            now = sha256_file(recording.path)[:16]
+        else:
+            now = folder_id(list_images(recording.path, ordered=recording.kind == "sequence"))
+    except OSError as error:
+        raise DataError("the recording is gone", where=recording.name, found=error.strerror, todo="Run it again.") from error
+    if now != recording.recording_id:
+        raise DataError("the recording changed while it was read", where=recording.name, todo="Run it again once it rests.")
+
+
 def read_frames(
     recording: Recording,
     *,

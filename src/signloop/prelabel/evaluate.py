@@ -65,7 +65,7 @@ def evaluate(runtime: Runtime, truth_folder: Path, prelabel: Prelabel, out: Path
     for number, (recording_id, (recording, rows)) in enumerate(videos.items(), start=1):
         proposals[recording_id] = propose_stored(runtime, recording, rows, prelabel)
         progress("test recordings", number, len(videos))
-    found = {f"{name}/{index:06d}": boxes for name, proposal in proposals.items() for index, _, boxes in proposal.frames}
+    found = {f"{name}/{index:06d}": boxes for name, (_, looked) in proposals.items() for index, boxes in looked.items()}
     named: dict[str, NamedBoxes] = {}
     for number, (frame_id, row) in enumerate(chosen.items(), start=1):
         image = read_image(truth_folder / row["path"])
@@ -91,19 +91,18 @@ def evaluate(runtime: Runtime, truth_folder: Path, prelabel: Prelabel, out: Path
 
 
 def _signs(
-    proposals: Mapping[str, Proposal], chosen: Mapping[str, Mapping[str, Any]], truth: pa.Table
+    proposals: Mapping[str, tuple[Proposal, Mapping[int, Boxes]]], chosen: Mapping[str, Mapping[str, Any]], truth: pa.Table
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, int]]]:
     """Score physical signs of videos and sequences: measures, their intervals, and counts per recording."""
     video_truth, numbers = sign_truth(chosen, truth)
     predictions: dict[str, Any] = {"fps": 1.0, "frames": [], "signs": []}
-    for recording_id, proposal in proposals.items():
+    for recording_id, (proposal, looked) in proposals.items():
         number_of = numbers[recording_id]
         for entry in sign_entries(proposal, recording_id):
             boxes = [[number_of[index], *box] for index, *box in entry["boxes"] if index in number_of]
             predictions["signs"] += [{**entry, "boxes": boxes}] if boxes else []
         predictions["frames"] += [
-            {"video": recording_id, "frame_index": number_of[index], "boxes": boxes_with_scores(boxes)}
-            for index, _, boxes in proposal.frames
+            {"video": recording_id, "frame_index": number_of[index], "boxes": boxes_with_scores(boxes)} for index, boxes in looked.items()
         ]
     scores = score_recordings(video_truth, predictions)
     counts = count_signs(video_truth, parse_predictions(predictions, video_truth), sample(video_truth, 1.0))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signloop.core import tables
-from signloop.core.boxes import area, clip, expand
+from signloop.core.boxes import Boxes, area, clip, expand
 from signloop.core.errors import DataError
 from signloop.core.files import atomic_folder, require_free_space, write_json
 from signloop.core.params import Prelabel
@@ -59,7 +59,13 @@ def label_film(
     require_free_space(folder.parent, needed)
     total = max(1, recording.frames)
     frames = _counted(read_frames(recording, fps=prelabel.fps), total, progress)
-    proposal = propose(frames, runtime, prelabel, recording)
+    looked = 0
+
+    def count(frame: Frame, boxes: Boxes) -> None:
+        nonlocal looked
+        looked += 1
+
+    proposal = propose(frames, runtime, prelabel, recording, count)
     progress("frames", total, total)
     with atomic_folder(folder) as target:
         tables.write(target / "boxes.parquet", "prelabel_boxes", tables.from_rows("prelabel_boxes", proposal.boxes))
@@ -68,7 +74,7 @@ def label_film(
         _draw(recording, proposal, prelabel.fps, runtime.taxonomy, target)
     names = Counter(runtime.taxonomy.name_of(sign["class_id"]) for sign in proposal.signs)
     found = ", ".join(f"{n} x {name}" for name, n in sorted(names.items())) or "none"
-    return f"{len(proposal.signs)} {runtime.taxonomy.object_name}s in {len(proposal.frames)} frames: {found}\nwritten to {folder}"
+    return f"{len(proposal.signs)} {runtime.taxonomy.object_name}s in {looked} frames: {found}\nwritten to {folder}"
 
 
 def _announce(recording: Recording, runtime: Runtime, prelabel: Prelabel, say: Callable[[str], None]) -> int:

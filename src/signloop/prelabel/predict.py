@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,9 @@ def predict_recordings(
         progress("recordings", number, len(truth.videos))
         recording = open_recording(folder / video.file_name, video.fps)
         step = max(1, round(video.fps / rate))  # by index, as they are counted; `Pace` goes by time
-        proposal = propose((frame for frame in read_frames(recording) if frame.index % step == 0), runtime, prelabel, recording)
-        frames += [
-            {"video": video.file_name, "frame_index": index, "boxes": boxes_with_scores(boxes)} for index, _, boxes in proposal.frames
-        ]
+        due = (frame for frame in read_frames(recording) if frame.index % step == 0)
+        proposal, looked = _propose_and_keep(due, runtime, prelabel, recording)
+        frames += [{"video": video.file_name, "frame_index": index, "boxes": boxes_with_scores(boxes)} for index, boxes in looked.items()]
         signs += sign_entries(proposal, video.file_name)
     progress("recordings", len(truth.videos), len(truth.videos))
     return {"fps": rate, "frames": frames, "signs": signs}, len(frames) / max(time.monotonic() - start, 1e-9)
@@ -150,10 +149,21 @@ def stored_recordings(
     return out
 
 
-def propose_stored(runtime: Runtime, recording: Recording, rows: Sequence[tuple[Mapping[str, Any], Path]], prelabel: Prelabel) -> Proposal:
-    """Label frames that lie on disk as if they were the recording."""
+def propose_stored(
+    runtime: Runtime, recording: Recording, rows: Sequence[tuple[Mapping[str, Any], Path]], prelabel: Prelabel
+) -> tuple[Proposal, dict[int, Boxes]]:
+    """Label frames that lie on disk as if they were the recording; returns all boxes of each frame, by its index, too."""
     frames = (Frame(row["index"], row["time_s"], read_image(path)) for row, path in rows)
-    return propose(frames, runtime, prelabel, recording)
+    return _propose_and_keep(frames, runtime, prelabel, recording)
+
+
+def _propose_and_keep(
+    frames: Iterable[Frame], runtime: Runtime, prelabel: Prelabel, recording: Recording
+) -> tuple[Proposal, dict[int, Boxes]]:
+    """Propose, and keep all boxes of each frame, by its index."""
+    looked: dict[int, Boxes] = {}
+    proposal = propose(frames, runtime, prelabel, recording, lambda frame, boxes: looked.update({frame.index: boxes}))
+    return proposal, looked
 
 
 def sign_truth(chosen: Mapping[str, Mapping[str, Any]], truth: pa.Table) -> tuple[TruthRecordings, dict[str, dict[int, int]]]:

@@ -28,6 +28,10 @@ class Runtime(Protocol):
     def model_id(self) -> str:
         """Named in every row."""
 
+    @property
+    def streams(self) -> int:
+        """How many calls of `detect` may run at the same time."""
+
     def detect(self, images: Sequence[Image]) -> list[Boxes]:
         """Return the boxes of each uint8 (H, W, 3) RGB frame."""
 
@@ -49,18 +53,15 @@ class Proposal:
     Attributes:
         boxes: rows of table prelabel_boxes.
         signs: rows of table prelabel_signs; each has at least one box.
-        frames: index, time in s and all boxes of the detector for each frame looked at.
     """
 
     boxes: list[dict[str, Any]]
     signs: list[dict[str, Any]]
-    frames: list[tuple[int, float, Boxes]]
 
 
 def to_proposal(
     named: Sequence[tuple[Track, Vote]],
     contrary: Mapping[int, int],
-    frames: list[tuple[int, float, Boxes]],
     recording: Recording,
     runtime: Runtime,
 ) -> Proposal:
@@ -69,7 +70,6 @@ def to_proposal(
     Args:
         named: the tracks, and what each shows.
         contrary: number of a track -> frame in which it seems to show something else.
-        frames: as in `Proposal`.
         recording, runtime: whose they are.
     """
     boxes, signs = [], []
@@ -95,7 +95,7 @@ def to_proposal(
                 "model_id": runtime.model_id,
             }
         )
-    return Proposal(boxes, signs, frames)
+    return Proposal(boxes, signs)
 
 
 def box_rows(track: Track, sign_id: str, recording_id: str, model_id: str) -> list[dict[str, Any]]:
