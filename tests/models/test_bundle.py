@@ -10,6 +10,7 @@ from signloop.core.files import read_json, write_json
 from signloop.core.params import Params
 from signloop.models.bundle import ADDED, LATER, pick_device, read_bundle, read_classifier, read_detector, write_bundle, write_network
 from signloop.models.detector import build_detector
+from signloop.models.export import export_classifier, export_detector
 from signloop.models.familiar import Familiarity
 
 
@@ -20,6 +21,8 @@ def test_a_bundle_comes_back_as_it_was(folder: Path, networks: Path, tmp_path: P
     again = write_bundle(networks, networks, {"temperature": 2.0}, tmp_path / "again")
     assert again == bundle.model_id == read_json(folder / "bundle.json")["model_id"]
     assert write_bundle(networks, networks, {"temperature": 3.0}, tmp_path / "other") != again
+    assert bundle.onnx["detector.onnx"] == export_detector(bundle.detector)
+    assert bundle.onnx["classifier.onnx"] == export_classifier(bundle.classifier, 32)
     write_bundle(networks, networks, {"temperature": 2.0, "familiarity": {"limit": 0.5, "width": 0.1}}, tmp_path / "strict")
     assert read_bundle(tmp_path / "strict").familiarity == Familiarity(0.5, 0.1)
 
@@ -48,10 +51,11 @@ def test_weights_from_before_classes_were_remembered_by_their_looks_are_read(net
         read_classifier(tmp_path / "old")
 
 
-def test_damage_is_noticed(folder: Path) -> None:
-    weights = folder / "detector.safetensors"
+@pytest.mark.parametrize("name", ["detector.safetensors", "classifier.onnx"])
+def test_damage_is_noticed(folder: Path, name: str) -> None:
+    weights = folder / name
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    with pytest.raises(ModelError, match=r"missing or damaged .*detector\.safetensors"):
+    with pytest.raises(ModelError, match=rf"missing or damaged .*{name}"):
         read_bundle(folder)
     weights.unlink()
     with pytest.raises(ModelError, match="missing or damaged"):
@@ -87,9 +91,9 @@ def test_a_card_that_lacks_a_part_is_of_another_version(networks: Path, tmp_path
 def test_weights_of_another_network_are_refused(networks: Path, tmp_path: Path, fast: Params) -> None:
     wide = fast.detector.model_copy(update={"channels": 64})
     write_network(tmp_path, "detector", build_detector(wide), {"params": fast.detector.model_dump()})
-    write_bundle(tmp_path, networks, {"temperature": 1.0}, tmp_path / "bundle")
     with pytest.raises(ModelError, match="of another network"):
-        read_bundle(tmp_path / "bundle")
+        write_bundle(tmp_path, networks, {"temperature": 1.0}, tmp_path / "bundle")
+    assert not (tmp_path / "bundle" / "bundle.json").exists()
 
 
 def test_cpu_is_forced() -> None:

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def test_other_detectors_run_in_pytorch(networks: Path, fast: Params, tmp_path: 
     write_bundle(tmp_path, networks, {"temperature": 1.0}, tmp_path / "bundle")
     runtime = Runtime(read_bundle(tmp_path / "bundle"), CPU)
     assert runtime.backend == "PyTorch f32 on cpu"
+    assert set(runtime.bundle.onnx) == {"classifier.onnx"}
     assert len(runtime.detect([_frame(64, 64)])[0]) <= 3
     assert runtime.classify([runtime.cut(_frame(64, 64), [0, 0, 30, 30])])[0].shape == (1, 4)
 
@@ -51,7 +53,7 @@ def test_the_compiled_classifier_sees_what_pytorch_sees(folder: Path) -> None:
     crops = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3)).astype(np.uint8)
     remember(bundle.classifier, crops, [0, 1, 2, 0, 1], CPU)
     expected = observe(as_it_is(Observer(bundle.classifier), CPU), crops, 3)
-    for found, known in zip(Runtime(bundle, CPU).observe(list(crops)), expected, strict=True):
+    for found, known in zip(Runtime(replace(bundle, onnx={}), CPU).observe(list(crops)), expected, strict=True):
         np.testing.assert_allclose(found, known, rtol=1e-3, atol=1e-2)
 
 
@@ -78,6 +80,28 @@ def test_the_runtime_gives_boxes_crops_and_probabilities(folder: Path) -> None:
     assert [part.shape for part in runtime.classify([])] == [(0, 4), (0, 3)]
     hot = runtime.observe([crop])[0][0]
     np.testing.assert_allclose(probs[0], np.exp(hot / 2) / np.exp(hot / 2).sum(), rtol=1e-4)
+
+
+def test_a_bundle_without_onnx_runs_the_same(folder: Path) -> None:
+    bundle = read_bundle(folder)
+    first, second = Runtime(bundle, CPU), Runtime(replace(bundle, onnx={}), CPU)
+    frame = _frame(96, 128)
+    np.testing.assert_array_equal(first.detect([frame])[0].xyxy, second.detect([frame])[0].xyxy)
+    np.testing.assert_array_equal(first.classify([frame[:32, :32]])[0], second.classify([frame[:32, :32]])[0])
+
+
+def test_threads_and_sizes_do_not_get_in_each_others_way(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signloop.models.runtime.SIZES", 2)
+    runtime = Runtime(read_bundle(folder), CPU, threads=1)
+    assert str(runtime) == f"{runtime.model_id} runs in OpenVINO f32 with 1 threads"
+    frames = [_frame(64 + 8 * (k % 3), 96) for k in range(9)]  # of more sizes than are kept
+    alone = [runtime.detect([frame])[0] for frame in frames]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda frame: runtime.detect([frame])[0], frames))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one.xyxy, other.xyxy)
+    batch = runtime.detect(frames[:2] + frames[:1])  # of two sizes
+    np.testing.assert_array_equal(batch[1].xyxy, alone[1].xyxy)
 
 
 def test_reduced_precision_stays_close(folder: Path) -> None:

@@ -1,14 +1,15 @@
 """Detector, classifier and calibration in one folder: safetensors, cards, hashes; what is registered, promoted and delivered.
 
-bundle.json              model_id, taxonomy, calibration, sha256 of every other file
+bundle.json              model_id, calibration, sha256 of every other file
 detector.safetensors     weights, and detector.json: the card that says how to build the network
-classifier.safetensors   and classifier.json
+classifier.safetensors   and classifier.json, with the taxonomy
+classifier.onnx          both networks for other runtimes, made of the above and no part of the model id; detector.onnx if it is a FCOS
 """
 
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,12 +20,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from signloop.core.errors import ConfigError, ModelError, SignloopError
-from signloop.core.files import atomic_path, read_json, sha256_file, sha256_json, write_json
+from signloop.core.files import atomic_path, read_json, sha256_file, sha256_json, write_bytes, write_json
 from signloop.core.params import Classifier as ClassifierParams
 from signloop.core.params import Detector as DetectorParams
 from signloop.core.taxonomy import Taxonomy
 from signloop.models.classifier import Classifier
 from signloop.models.detector import build_detector
+from signloop.models.export import export_classifier, export_detector
 from signloop.models.familiar import Familiarity
 
 M = TypeVar("M", bound=BaseModel)
@@ -35,6 +37,7 @@ LATER: dict[str, dict[str, Any]] = {  # parameters that cards of older models do
 }
 ADDED = ("centre", "axes", "means")  # tensors that older weights lack: such a classifier knows no class by its looks
 NETWORK_FILES = ("detector.safetensors", "detector.json", "classifier.safetensors", "classifier.json")
+ONNX_FILES = ("detector.onnx", "classifier.onnx")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Bundle:
         temperature: divides the classifier's logits so that its probabilities mean what they say.
         familiarity: from when on an object is of no class; None, also in older bundles: never.
         model_id: names the content.
+        onnx: the networks as `models.export` writes them, by the name of their file; older bundles have none.
     """
 
     detector: nn.Module
@@ -58,6 +62,7 @@ class Bundle:
     temperature: float
     familiarity: Familiarity | None
     model_id: str
+    onnx: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def write_network(folder: Path, name: str, network: nn.Module, card: dict[str, Any]) -> None:
@@ -146,8 +151,18 @@ def write_bundle(detector_folder: Path, classifier_folder: Path, calibration: di
     files = {name: sha256_file(out / name) for name in NETWORK_FILES}
     content = {"format": FORMAT, "files": files, "calibration": calibration}
     model_id = "m" + sha256_json(content)[:12]
-    write_json(out / "bundle.json", {"model_id": model_id, **content})
+    _write_onnx(out)
+    files |= {name: sha256_file(out / name) for name in ONNX_FILES if (out / name).exists()}
+    write_json(out / "bundle.json", {"model_id": model_id, **content, "files": files})
     return model_id
+
+
+def _write_onnx(folder: Path) -> None:
+    detector, cfg = read_detector(folder)
+    if cfg.network == "fcos_lite":
+        write_bytes(folder / "detector.onnx", export_detector(detector))
+    classifier, params, _ = read_classifier(folder)
+    write_bytes(folder / "classifier.onnx", export_classifier(classifier, params.size_px))
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -159,7 +174,7 @@ def read_bundle(folder: Path) -> Bundle:
     card = _card(folder / "bundle.json")
     for name, expected in card["files"].items():
         path = folder / name
-        if name not in NETWORK_FILES or not path.is_file() or sha256_file(path) != expected:
+        if name not in NETWORK_FILES + ONNX_FILES or not path.is_file() or sha256_file(path) != expected:
             raise ModelError(
                 "a file of the bundle is missing or damaged",
                 where=path,
@@ -172,7 +187,8 @@ def read_bundle(folder: Path) -> Bundle:
     known = calibration.get("familiarity")
     familiarity = None if known is None else Familiarity(float(known["limit"]), float(known["width"]))
     temperature, model_id = float(calibration["temperature"]), str(card["model_id"])
-    return Bundle(detector, classifier, detector_params, classifier_params, taxonomy, temperature, familiarity, model_id)
+    onnx = {name: (folder / name).read_bytes() for name in ONNX_FILES if name in card["files"]}
+    return Bundle(detector, classifier, detector_params, classifier_params, taxonomy, temperature, familiarity, model_id, onnx)
 
 
 def pick_device(accelerator: str) -> torch.device:

@@ -75,9 +75,9 @@ class CompiledNetwork:
 class _Compiled:
     """A torchvision FCOS whose network runs in OpenVINO; what comes after it is torchvision's own."""
 
-    def __init__(self, detector: Any, precision: str, threads: int | None) -> None:
+    def __init__(self, detector: Any, onnx: bytes, precision: str, threads: int | None) -> None:
         self._detector = detector
-        self._run = CompiledNetwork(export_detector(detector), precision, threads)
+        self._run = CompiledNetwork(onnx, precision, threads)
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[dict[str, Tensor]]:
         """Find objects in frames, as `detect` asks."""
@@ -104,7 +104,9 @@ class _Compiled:
         return boxes
 
 
-def fast_detector(detector: nn.Module, params: Detector, device: torch.device, precision: str, threads: int | None = None) -> Find:
+def fast_detector(
+    detector: nn.Module, params: Detector, device: torch.device, precision: str, threads: int | None = None, onnx: bytes | None = None
+) -> Find:
     """Return what finds the same as a detector, faster: compiled by OpenVINO if it is an FCOS on a CPU, else itself on its device.
 
     Args:
@@ -113,9 +115,10 @@ def fast_detector(detector: nn.Module, params: Detector, device: torch.device, p
         device: where it shall run.
         precision: "f32" or "bf16", of what OpenVINO runs.
         threads: that OpenVINO takes; None: one for each core.
+        onnx: from `export_detector`; None makes it.
     """
     if device.type == "cpu" and params.network == "fcos_lite":
-        return _Compiled(detector.eval(), precision, threads)
+        return _Compiled(detector.eval(), onnx or export_detector(detector), precision, threads)
     moved: nn.Module = detector.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return eager(moved, device)
 
@@ -144,10 +147,10 @@ class Runtime:
         self.model_id: str = bundle.model_id
         self.reduced = precision == "bf16" or (precision == "auto" and has_bf16(device))
         word = "bf16" if self.reduced else "f32"
-        self._find = fast_detector(bundle.detector, bundle.detector_params, device, word, threads)
+        self._find = fast_detector(bundle.detector, bundle.detector_params, device, word, threads, bundle.onnx.get("detector.onnx"))
         self._look: Look
         if isinstance(self._find, _Compiled):
-            onnx = export_classifier(bundle.classifier, bundle.classifier_params.size_px)
+            onnx = bundle.onnx.get("classifier.onnx") or export_classifier(bundle.classifier, bundle.classifier_params.size_px)
             self._look = CompiledNetwork(onnx, word, threads, any_number=True)
             self.backend = f"OpenVINO {word}"
         else:
