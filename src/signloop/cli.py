@@ -350,7 +350,7 @@ def _runtime(project: _edge.Project, model: str, settings: Any) -> Any:
         folder = project.root / ".dvc" / "tmp" / "models" / version.model_id
         if not folder.exists():
             versions.fetch(project.mlflow_uri, version.version, folder)
-    return load_runtime(folder, settings.trainer.accelerator, settings.prelabel.precision)
+    return load_runtime(folder, settings.trainer.accelerator, settings.prelabel)
 
 
 @app.command()

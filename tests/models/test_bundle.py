@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from signloop.core.errors import ConfigError, ModelError
 from signloop.core.files import read_json, write_json
 from signloop.core.params import Params
-from signloop.models.bundle import ADDED, LATER, pick_device, read_bundle, read_classifier, read_detector, write_bundle, write_network
+from signloop.models.bundle import ADDED, LATER, note, pick_device, read_bundle, read_classifier, read_detector, write_bundle, write_network
 from signloop.models.detector import build_detector
 from signloop.models.export import export_classifier, export_detector
 from signloop.models.familiar import Familiarity
@@ -49,6 +49,15 @@ def test_weights_from_before_classes_were_remembered_by_their_looks_are_read(net
     save_file(weights, tmp_path / "old" / "classifier.safetensors")
     with pytest.raises(ModelError, match="damaged or of another network"):
         read_classifier(tmp_path / "old")
+
+
+@pytest.mark.parametrize(("parity", "expected"), [({}, True), ({"bf16": {"is_small": True}}, True), ({"bf16": {"is_small": False}}, False)])
+def test_what_reduced_arithmetic_costs_is_noted_and_changes_no_id(folder: Path, parity: dict[str, object], expected: bool) -> None:
+    before = read_bundle(folder)
+    assert before.may_reduce
+    note(folder, parity)
+    after = read_bundle(folder)
+    assert (after.may_reduce, after.model_id) == (expected, before.model_id)
 
 
 @pytest.mark.parametrize("name", ["detector.safetensors", "classifier.onnx"])

@@ -45,7 +45,10 @@ def test_other_detectors_run_in_pytorch(networks: Path, fast: Params, tmp_path: 
 def test_auto_takes_what_the_processor_has(folder: Path, monkeypatch: pytest.MonkeyPatch, bf16: bool, amx: bool, word: str) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    assert Runtime(read_bundle(folder), CPU, "auto").backend == f"OpenVINO {word}"
+    bundle = read_bundle(folder)
+    assert Runtime(bundle, CPU, "auto").backend == f"OpenVINO {word}"
+    assert Runtime(replace(bundle, may_reduce=False), CPU, "auto").backend == "OpenVINO f32"
+    assert Runtime(bundle, CPU, "auto", backend="pytorch").backend == f"PyTorch {word} on cpu"
 
 
 def test_the_compiled_classifier_sees_what_pytorch_sees(folder: Path) -> None:

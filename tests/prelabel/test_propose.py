@@ -86,6 +86,7 @@ PARAMS = Prelabel(
     crops_per_sign=4,
     nothing=0.9,
     strange=0.01,
+    backend="auto",
     precision="f32",
     batch=3,
 )

@@ -23,6 +23,7 @@ PARAMS = Prelabel(
     crops_per_sign=8,
     nothing=0.9,
     strange=0.01,
+    backend="auto",
     precision="f32",
     batch=2,
 )

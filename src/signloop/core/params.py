@@ -16,6 +16,7 @@ Count = Annotated[int, Field(ge=0)]
 Some = Annotated[int, Field(ge=1)]
 Quality = Literal["centreness", "overlap"]
 Precision = Literal["auto", "f32", "bf16"]
+Backend = Literal["auto", "pytorch"]
 
 
 class Group(BaseModel):
@@ -265,7 +266,9 @@ class Prelabel(Group):
         nothing: confidence in "not an object" from which on a sign is not proposed at all.
         strange: share of the validation objects that may be called of no class, so that foreign ones are; 0 calls none so. On recordings
             that look different from what was learnt, it is many times that share: raise it once some of them are verified.
-        precision: 32 or bf16, of the networks; auto takes bf16 where the processor has it.
+        backend: what runs the networks; auto takes OpenVINO for a FCOS on a CPU, PyTorch otherwise.
+        precision: f32 or bf16, of the networks; auto takes bf16 where the processor has it, unless that was seen to cost the model
+            something when it was bundled.
         batch: frames a detector call.
     """
 
@@ -279,6 +282,7 @@ class Prelabel(Group):
     crops_per_sign: Some
     nothing: Share
     strange: Share
+    backend: Backend
     precision: Precision
     batch: Some
 

@@ -60,7 +60,7 @@ def score_images(truth_coco_path: Path, predictions: Mapping[str, NamedBoxes]) -
         "ap50_by_height_px": ap50_by_height_px(truth, boxes),
         "recall_at_1_fp_per_image": recall_at_1_fp_per_image(matches),
         "end_to_end_ap50": end_to_end,
-        "class_accuracy": _class_accuracy(truth, boxes, class_ids),
+        "class_accuracy": class_accuracy(truth, boxes, class_ids),
         "intervals": box_intervals(matches, np.arange(len(truth))),
     }
 
@@ -86,7 +86,7 @@ def box_intervals(matches: Matches, clusters: Ints, n: int = 2000, seed: int = 0
     }
 
 
-def _class_accuracy(truth: Mapping[str, TruthFrame], boxes: Mapping[str, Boxes], class_ids: Mapping[str, Ints]) -> float:
+def class_accuracy(truth: Mapping[str, TruthFrame], boxes: Mapping[str, Boxes], class_ids: Mapping[str, Ints]) -> float:
     """Return the share of matched boxes that are named rightly."""
     right, matched = 0, 0
     for name, found in boxes.items():

@@ -52,6 +52,7 @@ class Bundle:
         familiarity: from when on an object is of no class; None, also in older bundles: never.
         model_id: names the content.
         onnx: the networks as `models.export` writes them, by the name of their file; older bundles have none.
+        may_reduce: whether reduced arithmetic was not seen to cost anything.
     """
 
     detector: nn.Module
@@ -63,6 +64,7 @@ class Bundle:
     familiarity: Familiarity | None
     model_id: str
     onnx: Mapping[str, bytes] = field(default_factory=dict)
+    may_reduce: bool = True
 
 
 def write_network(folder: Path, name: str, network: nn.Module, card: dict[str, Any]) -> None:
@@ -157,6 +159,15 @@ def write_bundle(detector_folder: Path, classifier_folder: Path, calibration: di
     return model_id
 
 
+def note(folder: Path, parity: Mapping[str, Any]) -> None:
+    """Write into a bundle's card what was seen when its runtime was compared with PyTorch; the model id stays."""
+    write_json(folder / "bundle.json", {**read_json(folder / "bundle.json"), "parity": parity})
+
+
+def _may_reduce(card: Mapping[str, Any]) -> bool:
+    return bool(card.get("parity", {}).get("bf16", {}).get("is_small", True))
+
+
 def _write_onnx(folder: Path) -> None:
     detector, cfg = read_detector(folder)
     if cfg.network == "fcos_lite":
@@ -188,7 +199,9 @@ def read_bundle(folder: Path) -> Bundle:
     familiarity = None if known is None else Familiarity(float(known["limit"]), float(known["width"]))
     temperature, model_id = float(calibration["temperature"]), str(card["model_id"])
     onnx = {name: (folder / name).read_bytes() for name in ONNX_FILES if name in card["files"]}
-    return Bundle(detector, classifier, detector_params, classifier_params, taxonomy, temperature, familiarity, model_id, onnx)
+    return Bundle(
+        detector, classifier, detector_params, classifier_params, taxonomy, temperature, familiarity, model_id, onnx, _may_reduce(card)
+    )
 
 
 def pick_device(accelerator: str) -> torch.device:

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import openvino as ov
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
 from signloop.core.boxes import Boxes
-from signloop.core.params import Detector, Precision
+from signloop.core.params import Backend, Detector, Precision, Prelabel
 from signloop.core.taxonomy import Taxonomy
 from signloop.models.bundle import Bundle, pick_device, read_bundle
 from signloop.models.classifier import cut, probabilities
@@ -22,6 +22,7 @@ from signloop.models.detector import Find, detect, eager
 from signloop.models.export import export_classifier, export_detector
 from signloop.models.familiar import Look, Observer, as_it_is, observe
 
+N = TypeVar("N", bound=nn.Module)
 SIZES = 8  # most sizes of pictures for which a network is kept compiled
 NEVER = -50.0  # logarithm of the odds of what does not happen
 
@@ -119,8 +120,12 @@ def fast_detector(
     """
     if device.type == "cpu" and params.network == "fcos_lite":
         return _Compiled(detector.eval(), onnx or export_detector(detector), precision, threads)
-    moved: nn.Module = detector.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return eager(moved, device)
+    return eager(_moved(detector, device), device)
+
+
+def _moved(network: N, device: torch.device) -> N:
+    moved: N = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 class Runtime:
@@ -129,8 +134,10 @@ class Runtime:
     Args:
         bundle: from `read_bundle`.
         device: where the networks run.
-        precision: "f32", or "bf16" for bfloat16 arithmetic (about twice as fast where the processor has it); "auto" takes that there.
+        precision: "f32", or "bf16" for bfloat16 arithmetic (about twice as fast where the processor has it); "auto" takes that there if
+            the bundle may.
         threads: of the cores; None: all of them.
+        backend: "pytorch" takes that also where OpenVINO is faster.
 
     Attributes:
         taxonomy: classes in the order of the columns of `classify`.
@@ -141,21 +148,25 @@ class Runtime:
 
     streams = 1
 
-    def __init__(self, bundle: Bundle, device: torch.device, precision: Precision = "f32", threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, device: torch.device, precision: Precision = "f32", threads: int | None = None, backend: Backend = "auto"
+    ) -> None:
         self.bundle, self.device, self._threads = bundle, device, threads
         self.taxonomy: Taxonomy = bundle.taxonomy
         self.model_id: str = bundle.model_id
-        self.reduced = precision == "bf16" or (precision == "auto" and has_bf16(device))
+        self.reduced = precision == "bf16" or (precision == "auto" and bundle.may_reduce and has_bf16(device))
         word = "bf16" if self.reduced else "f32"
-        self._find = fast_detector(bundle.detector, bundle.detector_params, device, word, threads, bundle.onnx.get("detector.onnx"))
+        if backend == "pytorch":
+            self._find = eager(_moved(bundle.detector, device), device)
+        else:
+            self._find = fast_detector(bundle.detector, bundle.detector_params, device, word, threads, bundle.onnx.get("detector.onnx"))
         self._look: Look
         if isinstance(self._find, _Compiled):
             onnx = bundle.onnx.get("classifier.onnx") or export_classifier(bundle.classifier, bundle.classifier_params.size_px)
             self._look = CompiledNetwork(onnx, word, threads, any_number=True)
             self.backend = f"OpenVINO {word}"
         else:
-            observer = Observer(bundle.classifier).eval()
-            self._look = as_it_is(observer.to(device, memory_format=torch.channels_last), device)  # type: ignore[call-overload]
+            self._look = as_it_is(_moved(Observer(bundle.classifier), device), device)
             self.backend = f"PyTorch {word} on {device.type}"
 
     def __str__(self) -> str:
@@ -194,13 +205,14 @@ class Runtime:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced and self.backend.startswith("PyTorch"))
 
 
-def load_runtime(bundle: Path, accelerator: str, precision: Precision, threads: int | None = None) -> Runtime:
+def load_runtime(bundle: Path, accelerator: str, params: Prelabel, threads: int | None = None) -> Runtime:
     """Load a bundle and make it fast on this machine.
 
     Args:
         bundle: its folder.
         accelerator: as in `pick_device`.
-        precision, threads: as in `Runtime`.
+        params: its `precision` and `backend` are used.
+        threads: as in `Runtime`.
 
     Raises:
         ModelError: it is incomplete, damaged, or was written by another version.
@@ -208,7 +220,7 @@ def load_runtime(bundle: Path, accelerator: str, precision: Precision, threads: 
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    return Runtime(read_bundle(bundle), pick_device(accelerator), precision, threads)
+    return Runtime(read_bundle(bundle), pick_device(accelerator), params.precision, threads, params.backend)
 
 
 def has_bf16(device: torch.device) -> bool:

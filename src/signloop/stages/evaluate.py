@@ -8,7 +8,7 @@ from signloop.stages._edge import Project, log, progress, run_stage
 
 def act(project: Project, params: Params) -> None:
     """Score the candidate."""
-    runtime = load_runtime(project.data / "candidate", params.trainer.accelerator, params.prelabel.precision)
+    runtime = load_runtime(project.data / "candidate", params.trainer.accelerator, params.prelabel)
     result = evaluate(runtime, project.data / "truth", params.prelabel, project.data / "scores", progress)
     log.info(
         "%s on %d test frames: %s",

@@ -19,7 +19,7 @@ def act(project: Project, params: Params) -> None:
     bundle, accelerator = project.data / "champion" / "bundle", params.trainer.accelerator
     workers, threads = how_many(params.crew.workers, pick_device(accelerator).type != "cpu")
     crew = Workers(
-        partial(load_runtime, bundle, accelerator, params.prelabel.precision, threads),
+        partial(load_runtime, bundle, accelerator, params.prelabel, threads),
         read_json(bundle / "bundle.json")["model_id"],
         workers,
         params.crew.stall_s,

@@ -93,7 +93,7 @@ def score_again(project: Project, params: Params, champion: VersionInfo, scratch
     from signloop.prelabel.evaluate import evaluate
 
     bundle = versions.fetch(project.mlflow_uri, champion.version, scratch / "bundle")
-    runtime = load_runtime(bundle, params.trainer.accelerator, params.prelabel.precision)
+    runtime = load_runtime(bundle, params.trainer.accelerator, params.prelabel)
     scores = evaluate(runtime, project.data / "truth", params.prelabel, scratch / "again", progress)
     if not project.is_experiment:
         versions.keep_scores(project.mlflow_uri, champion.version, measured(scores, scratch / "again"))

@@ -141,7 +141,7 @@ def predict(
 
 
 def _runtime(bundle: Path, settings: Params) -> Runtime:
-    return load_runtime(bundle, settings.trainer.accelerator, settings.prelabel.precision)
+    return load_runtime(bundle, settings.trainer.accelerator, settings.prelabel)
 
 
 def _stills(project: Path) -> dict[str, Measured]:
