@@ -549,6 +549,36 @@ def bench_votes(
     out.print(table, markup=False)
 
 
+@measure.command("speed")
+def bench_speed(
+    recordings: Annotated[Path, typer.Option(help="Folder of recordings.")],
+    model: Model = "models:/signloop-labeller@champion",
+    frames: Annotated[int, typer.Option(min=1, help="Take recordings until they have this many frames together.")] = 300,
+    repeats: Annotated[int, typer.Option(min=1, help="Passes of each, alternating.")] = 3,
+    json_file: Json = None,
+) -> None:
+    """Time pre-labelling and its steps, beside eager PyTorch in float32 with the network of a first attempt, in one run."""
+    from signloop.frames.video import find_recordings
+    from signloop.models.runtime import Runtime
+    from signloop.studies import speed
+
+    project = find_project()
+    settings = read_params(project)
+    runtime = _runtime(project, model, settings)
+    chosen = speed.some(find_recordings(recordings, settings.extract.sequence_fps)[0], frames)
+    simple = speed.prototype(runtime.bundle)
+    runtimes = {runtime.backend: lambda: runtime, "eager PyTorch f32": lambda: Runtime(simple, runtime.device, backend="pytorch")}
+    paces = speed.run(chosen, runtimes, settings.prelabel, repeats, progress)
+    found = speed.report(paces, runtime.bundle.detector, chosen[0])
+    table = Table("frames a second", *found["paces"])
+    for row in speed.table_rows(found):
+        table.add_row(*row)
+    out.print(table, markup=False)
+    out.print(speed.words(found), markup=False)
+    if json_file is not None:
+        write_json(json_file, found)
+
+
 @app.command()
 def label(
     film: Annotated[Path, typer.Argument(help="A video, or a folder of ordered frames.")],

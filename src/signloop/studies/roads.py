@@ -10,9 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from signloop.core import tables
 from signloop.core.boxes import CORNERS, SAME_IOU, iou
 from signloop.core.files import read_json, require_free_space, write_json
@@ -28,6 +25,7 @@ from signloop.registry import runs
 from signloop.studies.bars import Measured
 from signloop.studies.cycles import Bench, claim, first_cycle, second_cycle
 from signloop.studies.score import draw_errors
+from signloop.studies.speed import gflop
 
 RATES = (10, 5, 2)  # frames a second at which the drives are labelled
 SIGN_MEASURES = ("sign_recall", "tracks_per_sign", "false_signs_per_minute", "sign_class_accuracy")
@@ -79,7 +77,7 @@ def _first(bench: Bench, home: Path, seed: int, progress: Progress) -> dict[str,
         **_stills(home / "first"),
         **_drives(truth, found),
         **_crops(home / "first", runtime, progress),
-        "detector.gflop": Measured(_gflop(champion)),
+        "detector.gflop": Measured(gflop(read_bundle(champion).detector, 720, 1280)),
         "strangers.named": Measured(_strangers(bench, runtime, settings)),
         "first_cycle.minutes": Measured(minutes),
     }
@@ -168,14 +166,6 @@ def _crops(project: Path, runtime: Runtime, progress: Progress) -> dict[str, Mea
     mine = [row for row in rows if row["split"] == "test" and row["origin"] == "imported"]
     scores = score_crops(mine, predict_crops(runtime, folder, [row["path"] for row in mine], progress), runtime.taxonomy.ids)
     return {f"crops.{name}": Measured(scores[name], scores["intervals"].get(name)) for name in ("top1", "track_accuracy", "ece")}
-
-
-def _gflop(bundle: Path) -> float:
-    """Count the arithmetic of the detector for one frame of 1280x720, in 1e9 multiplications and additions."""
-    network = read_bundle(bundle).detector.eval()
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network([torch.zeros(3, 720, 1280)])
-    return float(counter.get_total_flops()) / 1e9
 
 
 def _strangers(bench: Bench, runtime: Runtime, settings: Params) -> int:
