@@ -13,8 +13,9 @@ from signloop.core.taxonomy import Taxonomy
 from signloop.frames import truth as truths
 from signloop.frames.extract import extract
 from signloop.prelabel.evaluate import evaluate
-from signloop.prelabel.predict import sign_truth, split_truth
+from signloop.prelabel.predict import sign_truth
 from signloop.prelabel.proposal import Image, Opinions, Runtime
+from signloop.prelabel.verified import split_truth
 
 MakeFilms = Callable[..., dict[str, Any]]
 Publish = Callable[[Path, dict[str, Any], Params], Path]

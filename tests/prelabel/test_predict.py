@@ -6,12 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from signloop.core.boxes import Boxes
 from signloop.core.errors import DataError
 from signloop.core.params import Params
 from signloop.measure.score import score_recordings
 from signloop.measure.truth import parse_truth
-from signloop.prelabel.predict import name_boxes, predict_crops, predict_images, predict_recordings
+from signloop.prelabel.predict import predict_crops, predict_images, predict_recordings
 from signloop.prelabel.proposal import Runtime
 
 MakeFilms = Callable[..., dict[str, Any]]
@@ -27,14 +26,6 @@ def still(path: Path, *boxes: tuple[int, int, int, int]) -> None:
     for x1, y1, x2, y2 in boxes:
         cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), RED, -1)
     cv2.imwrite(str(path), image)
-
-
-def test_boxes_are_named_one_by_one_however_weak(seer: Runtime, tmp_path: Path) -> None:
-    image = np.full((80, 120, 3), 100, np.uint8)
-    image[10:30, 10:30] = (220, 30, 30)
-    boxes = Boxes(np.array([[10, 10, 30, 30], [10, 10, 30, 30], [60, 40, 80, 60]], np.float32), np.array([0.9, 0.05, 0.9], np.float32))
-    assert name_boxes(seer, image, boxes)[1].tolist() == [4, 4, -1]
-    assert name_boxes(seer, image, Boxes.empty())[1].tolist() == []
 
 
 def test_stills_are_labelled_by_name(seer: Runtime, tmp_path: Path) -> None:

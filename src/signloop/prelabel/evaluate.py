@@ -23,19 +23,10 @@ from signloop.measure.matching import UNMATCHED, TruthFrame, match, match_boxes
 from signloop.measure.score import box_intervals, score_recordings
 from signloop.measure.sheets import contact_sheet
 from signloop.measure.signs import COUNTS, count_signs, parse_predictions, sample
-from signloop.prelabel.predict import (
-    NO_CLASS,
-    NamedBoxes,
-    Progress,
-    boxes_with_scores,
-    name_boxes,
-    propose_stored,
-    sign_entries,
-    sign_truth,
-    split_truth,
-    stored_recordings,
-)
+from signloop.prelabel.named import NO_CLASS, NamedBoxes, name_boxes
+from signloop.prelabel.predict import Progress, boxes_with_scores, propose_stored, sign_entries, sign_truth, stored_recordings
 from signloop.prelabel.proposal import Proposal, Runtime
+from signloop.prelabel.verified import split_truth
 
 SHEET = 40
 SIGN_MEASURES = ("signs", "sign_recall", "sign_class_accuracy", "sign_precision", "tracks_per_sign", "false_signs")

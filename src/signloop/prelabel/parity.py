@@ -17,9 +17,10 @@ from signloop.measure.matching import TruthFrame, match
 from signloop.measure.score import class_accuracy
 from signloop.models import runtime as networks
 from signloop.models.bundle import Bundle
-from signloop.prelabel.predict import Progress, name_boxes, split_truth
-from signloop.prelabel.proposal import Runtime
+from signloop.prelabel.named import Runtime, name_boxes
+from signloop.prelabel.verified import split_truth
 
+Progress = Callable[[str, int, int], None]
 SAME_PX = 0.5  # most that a side of a box may be elsewhere
 SAME_SCORE = 1e-3  # most that a score, or the probability of a class, may differ
 AP50_MARGIN, CLASS_MARGIN = 0.003, 0.002  # most that reduced arithmetic may cost

@@ -15,20 +15,12 @@ from signloop.core.boxes import Boxes
 from signloop.core.params import Prelabel
 from signloop.frames.images import read_image
 from signloop.frames.video import Frame, Recording, open_recording, read_frames
-from signloop.measure.matching import TruthFrame
 from signloop.measure.truth import TruthRecordings, parse_truth
+from signloop.prelabel.named import NamedBoxes, name_boxes
 from signloop.prelabel.proposal import Proposal, Runtime
 from signloop.prelabel.propose import propose
 
 Progress = Callable[[str, int, int], None]
-NamedBoxes = tuple[Boxes, NDArray[np.int64]]
-NO_CLASS = -1
-
-
-def name_boxes(runtime: Runtime, image: NDArray[np.uint8], boxes: Boxes) -> NamedBoxes:
-    """Classify every box of a picture on its own; "not an object" is class -1."""
-    probs, _ = runtime.classify([runtime.cut(image, box) for box in boxes.xyxy])
-    return boxes, np.array([*runtime.taxonomy.ids, NO_CLASS])[probs.argmax(axis=1)]
 
 
 def predict_images(runtime: Runtime, folder: Path, names: Sequence[str], progress: Progress) -> dict[str, NamedBoxes]:
@@ -103,22 +95,6 @@ def predict_crops(runtime: Runtime, folder: Path, paths: Sequence[str], progress
         parts.append(runtime.classify(views)[0])
     progress("crops", len(paths), len(paths))
     return np.concatenate(parts)
-
-
-def split_truth(frames: pa.Table, truth: pa.Table, split: str) -> tuple[dict[str, TruthFrame], dict[str, dict[str, Any]]]:
-    """Return truth and row of every completely labelled frame of a split, by frame_id; objects of no known class have class -1."""
-    boxes: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in truth.to_pylist():
-        if row["role"] != "negative":
-            boxes[row["frame_id"]].append(row)
-    chosen = {row["frame_id"]: row for row in frames.to_pylist() if row["split"] == split and row["complete"]}
-    out = {}
-    for frame_id in chosen:
-        rows = boxes[frame_id]
-        corners = np.array([[b["x1"], b["y1"], b["x2"], b["y2"]] for b in rows], np.float64).reshape(-1, 4)
-        class_ids = np.array([NO_CLASS if b["class_id"] is None else b["class_id"] for b in rows], np.int64)
-        out[frame_id] = TruthFrame.from_xyxy(corners, class_ids, np.array([b["role"] == "ignore" for b in rows], bool))
-    return out, chosen
 
 
 def stored_recordings(

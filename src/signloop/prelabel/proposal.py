@@ -1,49 +1,15 @@
-"""Tracks and votes in, rows of the tables prelabel_boxes and prelabel_signs out; and what a model must offer to be asked for them."""
+"""Tracks and votes in, rows of the tables prelabel_boxes and prelabel_signs out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from signloop.core.boxes import Boxes
-from signloop.core.taxonomy import Taxonomy
 from signloop.frames.video import Recording
+from signloop.prelabel.named import Image, Opinions, Runtime
 from signloop.prelabel.track import Track
 from signloop.prelabel.vote import Vote
 
-Image = NDArray[np.uint8]
-Opinions = tuple[NDArray[np.float32], NDArray[np.float32]]
-
-
-class Runtime(Protocol):
-    """What finds and names objects; `models.runtime.Runtime` is one, tests bring their own."""
-
-    @property
-    def taxonomy(self) -> Taxonomy:
-        """Classes in the order of the columns of `classify`."""
-
-    @property
-    def model_id(self) -> str:
-        """Named in every row."""
-
-    @property
-    def streams(self) -> int:
-        """How many calls of `detect` may run at the same time."""
-
-    def detect(self, images: Sequence[Image]) -> list[Boxes]:
-        """Return the boxes of each uint8 (H, W, 3) RGB frame."""
-
-    def cut(self, image: Image, xyxy: ArrayLike) -> Image:
-        """Return what the classifier sees of one box."""
-
-    def classify(self, crops: Sequence[Image]) -> Opinions:
-        """Return what `vote` is asked about crops from `cut`.
-
-        Calibrated probabilities, (crops, classes + 1), the last column for "not an object"; and, were a crop called a class, the logarithm
-        of the odds that it shows an object of another kind, (crops, classes).
-        """
+__all__ = ["Image", "Opinions", "Proposal", "Runtime", "box_rows", "to_proposal"]
 
 
 @dataclass(frozen=True, eq=False)
