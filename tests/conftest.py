@@ -115,6 +115,16 @@ def film(path: Path, class_ids: Sequence[int], frames: int, seed: int) -> list[l
 
 
 @pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of MLflow in which nothing is, to copy: making one takes seconds."""
+    from signloop.registry import store  # most tests need no MLflow, which takes as long to import
+
+    root = tmp_path_factory.mktemp("template")
+    store.prepare(store.sqlite_uri(root))
+    return root / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
 def shape_params() -> Params:
     """The parameters for tests with the taxonomy of the three shapes."""
     return parse({**_edge.compose(ROOT / "conf", ["+experiment=fast"]), "taxonomy": SHAPES}, "test")

@@ -10,13 +10,6 @@ from signloop.registry import store
 MakeBundle = Callable[[str], tuple[Path, str]]
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("template")
-    store.prepare(store.sqlite_uri(root))
-    return root / "mlflow.db"
-
-
 @pytest.fixture
 def uri(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     root = tmp_path / "a project ü"

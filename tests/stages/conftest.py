@@ -3,15 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from signloop.registry import store
 from signloop.stages._edge import Project
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("template")
-    store.prepare(store.sqlite_uri(root))
-    return root / "mlflow.db"
 
 
 @pytest.fixture

@@ -176,6 +176,15 @@ def _write_onnx(folder: Path) -> None:
     write_bytes(folder / "classifier.onnx", export_classifier(classifier, params.size_px))
 
 
+def read_model_id(folder: Path) -> str:
+    """Return the model id of a bundle without loading it.
+
+    Raises:
+        ModelError: there is no card that this version reads.
+    """
+    return str(_card(folder / "bundle.json")["model_id"])
+
+
 def read_bundle(folder: Path) -> Bundle:
     """Load a bundle.
 

@@ -11,6 +11,7 @@ import torch
 from signloop.core import tables
 from signloop.core.boxes import Boxes
 from signloop.core.errors import ModelError
+from signloop.core.params import Backend
 from signloop.frames.images import read_image
 from signloop.measure.detection import summarise
 from signloop.measure.matching import TruthFrame, match
@@ -50,12 +51,14 @@ class Cost:
         return {**asdict(self), "is_small": self.is_small}
 
 
-def compare(bundle: Bundle, device: torch.device, truth_folder: Path, say: Callable[[str], None], progress: Progress) -> dict[str, Any]:
+def compare(
+    bundle: Bundle, device: torch.device, backend: Backend, truth_folder: Path, say: Callable[[str], None], progress: Progress
+) -> dict[str, Any]:
     """Compare what will label with PyTorch, and reduced arithmetic with float32; tells, and returns for the bundle's card, what came of it.
 
     Args:
         bundle: that shall label.
-        device: on which it shall.
+        device, backend: on which, and in what, it shall; PyTorch is not compared with itself.
         truth_folder: data/truth.
         say: told two sentences.
         progress: called with a word, done and total.
@@ -63,13 +66,13 @@ def compare(bundle: Bundle, device: torch.device, truth_folder: Path, say: Calla
     Raises:
         ModelError: as in `check_exact`.
     """
-    slow, exact = networks.Runtime(bundle, device, backend="pytorch"), networks.Runtime(bundle, device)
+    slow, exact = networks.Runtime(bundle, device, backend="pytorch"), networks.Runtime(bundle, device, backend=backend)
     limits = bundle.detector_params.min_score, bundle.detector_params.max_boxes
     frames = check_exact(slow, exact, truth_folder, *limits) if exact.backend != slow.backend else 0
     say(f"{exact}: the same as PyTorch on {frames} frames")
     if not networks.has_bf16(device):
         return {"frames": frames}
-    found = cost(exact, networks.Runtime(bundle, device, "bf16"), truth_folder, progress)
+    found = cost(exact, networks.Runtime(bundle, device, "bf16", backend=backend), truth_folder, progress)
     words = "within the margins" if found.is_small else "too much: prelabel.precision=auto labels in float32"
     say(f"bfloat16 costs AP50 {found.ap50:+.4f} and class accuracy {found.class_accuracy:+.4f} on {found.frames} frames, {words}")
     return {"frames": frames, "bf16": found.as_json()}

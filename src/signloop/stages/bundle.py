@@ -30,7 +30,7 @@ def act(project: Project, params: Params) -> None:
     calibration = {"temperature": round(temperature, 6), "crops": len(crops), **found}
     model_id = write_bundle(models / "detector", models / "classifier", calibration, out)
     log.info("bundle %s, temperature %.3f from %d validation crops", model_id, temperature, len(crops))
-    note(out, compare(read_bundle(out), device, truth, log.info, progress))
+    note(out, compare(read_bundle(out), device, params.prelabel.backend, truth, log.info, progress))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from signloop.core.files import read_json, sha256_json
+from signloop.core.files import sha256_json
 from signloop.core.params import Params
 from signloop.frames.video import find_recordings
-from signloop.models.bundle import pick_device
+from signloop.models.bundle import pick_device, read_model_id
 from signloop.models.runtime import load_runtime
 from signloop.prelabel.crew import prelabel_all
 from signloop.prelabel.workers import Workers, how_many
@@ -20,7 +20,7 @@ def act(project: Project, params: Params) -> None:
     workers, threads = how_many(params.crew.workers, pick_device(accelerator).type != "cpu")
     crew = Workers(
         partial(load_runtime, bundle, accelerator, params.prelabel, threads),
-        read_json(bundle / "bundle.json")["model_id"],
+        read_model_id(bundle),
         workers,
         params.crew.stall_s,
         log.info,
